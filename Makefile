@@ -1,0 +1,82 @@
+# Everything a person types: `make demo`, `make run`, `make test`, `make secrets`.
+# Needs python3 (3.11 or newer) and make; the rest goes into .venv in this folder.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
+	--no-emit-index-url --no-emit-trusted-host
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test test-all test-compose lint browser lock secrets clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: $(VENV)/installed ## train the bundled samples through the HTTP API and predict
+	@$(BIN)/lstmq demo
+
+run: $(VENV)/installed ## the whole service on http://127.0.0.1:8000 until Ctrl-C
+	@exec $(BIN)/lstmq up --sample
+
+test: lint browser ## every check and test that fits ten minutes
+	@$(BIN)/python -m pytest -q -m 'not slow'
+
+test-all: lint browser ## the slow tests too, and the containers where Docker is there
+	@$(BIN)/python -m pytest -q
+	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-compose; \
+	else echo 'tests/compose skipped: no Docker daemon answers'; fi
+
+test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a job, take them down
+	@$(BIN)/python -m pytest -q -s tests/compose
+
+lint: $(VENV)/installed-dev ## formatting, lint, types, and which package may import which
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+# The tests drive a real browser. Root on Debian gets it; others are told what to install.
+browser:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing chromium for the browser tests'; \
+		apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null && DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
+			chromium fonts-dejavu-core >/dev/null; \
+	else echo 'The browser tests need chromium: sudo apt-get install chromium'; exit 1; fi
+
+lock: $(VENV)/installed-dev ## pin every dependency again; UPGRADE=1 takes newer versions
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra train --extra embedded --extra dev -o requirements/dev.txt pyproject.toml
+	@$(COMPILE) --no-annotate --extra train --extra embedded -c requirements/dev.txt -o requirements/all.txt pyproject.toml
+	@$(COMPILE) --no-annotate -c requirements/dev.txt -o requirements/web.txt pyproject.toml
+	@# A pin of a local build (torch==2.13.0+cpu) could be installed from that one place only.
+	@sed -i.bak 's/^\([a-z0-9-]*==[^ +]*\)+[a-z0-9.]*/\1/' requirements/*.txt && rm requirements/*.bak
+
+secrets: ## write .env for docker compose: the Redis password and one admin key
+	@$(PYTHON) -I web/env_file.py .env
+
+clean: ## remove what can be made again; var/ (your data) stays
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis tests/artifacts
+	@find lstmcore worker web tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the virtual environment; each stamp is newer than the lock it was made from ----
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "lstmq needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	@echo 'making .venv'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo 'python3 cannot make a virtual environment: sudo apt-get install python3-venv'; exit 1; }
+
+$(VENV)/installed: requirements/all.txt pyproject.toml | $(BIN)/python
+	@echo 'installing requirements/all.txt into .venv (once; a few minutes)'
+	@$(PIP) install -r requirements/all.txt
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/installed-dev: requirements/dev.txt $(VENV)/installed
+	@echo 'installing requirements/dev.txt into .venv'
+	@$(PIP) install -r requirements/dev.txt
+	@touch $@

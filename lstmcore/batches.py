@@ -1,0 +1,256 @@
+"""Batches: a corpus as tensors of token ids, in an order that depends on seed and epoch alone.
+
+Any batch can be asked for at any time (`batch(epoch, position)`), which is what lets a training
+go on exactly where it stopped. Texts and lines are cut into parallel streams that are read on and
+on with the state carried along; pairs are padded to a rectangle.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lstmcore.config import TrainingConfig
+from lstmcore.errors import TrainingError
+
+IGNORED = -100  # a target at which no loss is taken (torch's own number for it)
+LONGEST_PAIR = 4096  # tokens; more of a pair is cut off
+TOKENS_A_PAIR_BATCH = 65_536  # long pairs are read fewer at a time, to bound memory
+SORTED_BATCHES = 32  # batches within which pairs are sorted by length, to pad less
+EVALUATION_WINDOW = 256  # tokens of each stream at a time
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids and what should follow them."""
+
+    inputs: Tensor  # (B, T) int64
+    targets: Tensor  # (B, T) int64, or (B,): at the last position only
+    tokens: int  # targets at which loss is taken
+
+
+class Batches(Protocol):
+    """The training batches of a corpus and the held-out ones."""
+
+    steps_per_epoch: int
+    carries_state: bool  # each batch goes on where the one before it ended
+    streams: int  # B of the carried state
+    tokens_per_epoch: int  # targets
+    validation_tokens: int  # 0: nothing is held out
+
+    def batch(self, epoch: int, position: int) -> Batch:
+        """Batch number `position` of epoch number `epoch`, both from 0."""
+        ...
+
+    def validation(self) -> Iterator[Batch]:
+        """The held-out batches, in order."""
+        ...
+
+
+def derived_seed(*parts: int | str) -> int:
+    """A seed of its own for each purpose, made from the numbers that decide it (63 bits)."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _generator(*parts: int | str) -> torch.Generator:
+    return torch.Generator().manual_seed(derived_seed(*parts))
+
+
+def held_out(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Split `count` items into those trained on and a seeded choice of `fraction` of them."""
+    chosen = int(count * fraction)
+    order = torch.randperm(count, generator=_generator("held out", seed)).tolist()
+    return sorted(order[chosen:]), sorted(order[:chosen])
+
+
+class StreamBatches:
+    """Documents joined to one long ring, read as parallel streams with the state carried along.
+
+    Every document ends in `<eos>`. The ring is cut anew each epoch: lines come in another order, a
+    text starts at another place, so that windows never end at the same words again. A text shorter
+    than a full batch gets fewer streams and shorter windows.
+    """
+
+    carries_state = True
+
+    def __init__(
+        self, training: Sequence[Tensor], validation: Sequence[Tensor], config: TrainingConfig
+    ) -> None:
+        """Take documents as token ids, (N,) int32 each, with their `<eos>`."""
+        self._ids = torch.cat(list(training))  # (N,) int32
+        self._lengths = torch.tensor([len(document) for document in training])  # (D,)
+        self._seed = config.seed
+        total = len(self._ids)
+        self.streams = max(1, min(config.batch_size, total // config.bptt))
+        self._columns = total // self.streams
+        # windows of about the same width: a last one of a token or two would be a wild step
+        self.steps_per_epoch = -(-self._columns // config.bptt)
+        self._window = -(-self._columns // self.steps_per_epoch)
+        self.tokens_per_epoch = self.streams * self._columns
+        self._epoch = -1
+        self._inputs = self._targets = self._ids  # of self._epoch: (B, columns) int32
+        self._validation = torch.cat(list(validation)) if validation else torch.empty(0)
+        self.validation_tokens = max(0, len(self._validation) - 1)
+        self._validation_streams = max(
+            1, min(config.batch_size, self.validation_tokens // (4 * config.bptt))
+        )
+
+    def batch(self, epoch: int, position: int) -> Batch:
+        """The window `position` of all streams in epoch `epoch`: (B, T) each."""
+        if epoch != self._epoch:
+            self._cut(epoch)
+        start = position * self._window
+        inputs = self._inputs[:, start : start + self._window].long()
+        targets = self._targets[:, start : start + self._window].long()
+        return Batch(inputs, targets, targets.numel())
+
+    def validation(self) -> Iterator[Batch]:
+        """The held-out tokens from the start to the end, a few streams side by side."""
+        streams = self._validation_streams
+        columns = self.validation_tokens // streams
+        inputs = self._validation[: streams * columns].view(streams, columns)
+        targets = self._validation[1 : streams * columns + 1].view(streams, columns)
+        for start in range(0, columns, EVALUATION_WINDOW):
+            window = slice(start, start + EVALUATION_WINDOW)
+            target = targets[:, window].long()
+            yield Batch(inputs[:, window].long(), target, target.numel())
+
+    def _cut(self, epoch: int) -> None:
+        ring = self._ids
+        if epoch > 0 and len(self._lengths) > 1:
+            ring = self._reordered(epoch)
+        elif epoch > 0:
+            generator = _generator("offset", self._seed, epoch)
+            ring = ring.roll(-int(torch.randint(len(ring), (1,), generator=generator)))
+        used = self.streams * self._columns  # all but a few of the last tokens
+        self._inputs = ring[:used].view(self.streams, self._columns)  # (B, columns)
+        self._targets = ring.roll(-1)[:used].view(self.streams, self._columns)  # (B, columns)
+        self._epoch = epoch
+
+    def _reordered(self, epoch: int) -> Tensor:
+        generator = _generator("documents", self._seed, epoch)
+        order = torch.randperm(len(self._lengths), generator=generator)
+        starts = self._lengths.cumsum(0) - self._lengths
+        ring = torch.empty_like(self._ids)
+        end = 0
+        for block in torch.split(order, 16_384):  # the index takes 8 bytes a token
+            lengths = self._lengths[block]
+            shift = starts[block] - (lengths.cumsum(0) - lengths)
+            size = int(lengths.sum())
+            index = shift.repeat_interleave(lengths) + torch.arange(size)
+            ring[end : end + size] = self._ids[index]
+            end += size
+        return ring
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Token ids of prompt `<sep>` completion `<eos>`; the completion begins at `answer`."""
+
+    ids: Tensor  # (T,) int32
+    answer: int
+
+    @classmethod
+    def join(cls, prompt: Sequence[int], completion: Sequence[int], sep: int, eos: int) -> "Pair":
+        """Join the two; of a very long pair the nearest part of the prompt is kept."""
+        answer = [*completion[: LONGEST_PAIR // 2], eos]
+        asked = prompt[max(0, len(prompt) - LONGEST_PAIR // 2) :]
+        return cls(torch.tensor([*asked, sep, *answer], dtype=torch.int32), len(asked) + 1)
+
+
+class PairBatches:
+    """Pairs padded to the longest of their batch; loss on the completion and its `<eos>` only."""
+
+    carries_state = False
+
+    def __init__(
+        self, training: Sequence[Pair], validation: Sequence[Pair], config: TrainingConfig
+    ) -> None:
+        """Take at least one pair to train on."""
+        self._pairs = training
+        self._seed = config.seed
+        self._lengths = torch.tensor([len(pair.ids) for pair in training])
+        longest = int(self._lengths.max())
+        most = max(1, min(config.batch_size, TOKENS_A_PAIR_BATCH // longest))
+        self.steps_per_epoch = -(-len(training) // most)
+        self.streams = -(-len(training) // self.steps_per_epoch)  # batches of about the same size
+        self.tokens_per_epoch = sum(len(pair.ids) - pair.answer for pair in training)
+        self._epoch = -1
+        self._order: list[Tensor] = []  # of self._epoch: the pairs of each batch
+        self._validation = sorted(validation, key=lambda pair: len(pair.ids))
+        self.validation_tokens = sum(len(pair.ids) - pair.answer for pair in validation)
+
+    def batch(self, epoch: int, position: int) -> Batch:
+        """The padded batch `position` of epoch `epoch`."""
+        if epoch != self._epoch:
+            self._order = self._shuffled(epoch)
+            self._epoch = epoch
+        return padded([self._pairs[index] for index in self._order[position].tolist()])
+
+    def validation(self) -> Iterator[Batch]:
+        """The held-out pairs, short ones first."""
+        for start in range(0, len(self._validation), self.streams):
+            yield padded(self._validation[start : start + self.streams])
+
+    def _shuffled(self, epoch: int) -> list[Tensor]:
+        """Shuffle pairs, sort them by length in larger groups, cut batches, shuffle batches."""
+        generator = _generator("pairs", self._seed, epoch)
+        order = torch.randperm(len(self._pairs), generator=generator)
+        groups = torch.split(order, SORTED_BATCHES * self.streams)
+        by_length = torch.cat(
+            [group[self._lengths[group].argsort(stable=True)] for group in groups]
+        )
+        batches = torch.split(by_length, self.streams)
+        return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
+
+
+def padded(pairs: Sequence[Pair]) -> Batch:
+    """Put pairs side by side: inputs (B, T) padded with 0, targets (B, T) IGNORED elsewhere."""
+    width = max(len(pair.ids) for pair in pairs) - 1
+    inputs = torch.zeros(len(pairs), width, dtype=torch.int64)
+    targets = torch.full((len(pairs), width), IGNORED)
+    for row, pair in enumerate(pairs):
+        inputs[row, : len(pair.ids) - 1] = pair.ids[:-1]
+        targets[row, pair.answer - 1 : len(pair.ids) - 1] = pair.ids[pair.answer :]
+    return Batch(inputs, targets, int((targets != IGNORED).sum()))
+
+
+def split_text(ids: Tensor, eos: int, config: TrainingConfig) -> StreamBatches:
+    """One text (N,): its last part is held out."""
+    end = torch.tensor([eos], dtype=torch.int32)
+    cut = len(ids) - int(len(ids) * config.validation_fraction)
+    training, validation = ids[:cut], ids[cut:]
+    if len(training) == 0:
+        raise _nothing_to_learn()
+    held = [torch.cat([validation, end])] if len(validation) > 0 else []
+    return StreamBatches([torch.cat([training, end])], held, config)
+
+
+def split_lines(lines: Sequence[Tensor], eos: int, config: TrainingConfig) -> StreamBatches:
+    """Lines (each (N,)) of which a seeded choice is held out."""
+    end = torch.tensor([eos], dtype=torch.int32)
+    documents = [torch.cat([line, end]) for line in lines if len(line) > 0]
+    kept, chosen = held_out(len(documents), config.validation_fraction, config.seed)
+    if not kept:
+        raise _nothing_to_learn()
+    held = [end, *(documents[index] for index in chosen)] if chosen else []
+    return StreamBatches([documents[index] for index in kept], held, config)
+
+
+def split_pairs(pairs: Sequence[Pair], config: TrainingConfig) -> PairBatches:
+    """Pairs of which a seeded choice is held out."""
+    kept, chosen = held_out(len(pairs), config.validation_fraction, config.seed)
+    if not kept:
+        raise _nothing_to_learn()
+    return PairBatches([pairs[index] for index in kept], [pairs[index] for index in chosen], config)
+
+
+def _nothing_to_learn() -> TrainingError:
+    return TrainingError(
+        "No token of this text is left to learn from.",
+        "Give it more text, or tokenizer settings that keep more of it.",
+    )

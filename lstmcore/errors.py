@@ -1,0 +1,62 @@
+"""Everything that can go wrong in `lstmcore`.
+
+LSTMError
+├── ConfigError       a setting was refused; `errors` says which and why
+├── CorpusError       a text cannot be read or is of no use; `line` says where, when known
+├── TokenizerError    a tokenizer cannot be trained, loaded or applied
+├── CheckpointError   a checkpoint or model file is corrupt, truncated or of a newer format
+├── TrainingError     a training cannot go on; `advice` says what to try
+└── PromptError       a prompt cannot be continued
+
+Every message is a sentence for the person who asked. The errors know nothing of HTTP.
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+
+class FieldError(TypedDict):
+    """One refused value: where it is (`["model", "layers"]`) and what to do about it."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class LSTMError(Exception):
+    """Root of the package's errors."""
+
+
+class ConfigError(LSTMError):
+    """A setting was refused; `errors` names every field that is wrong."""
+
+    def __init__(self, message: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.errors: list[FieldError] = list(errors)
+
+
+class CorpusError(LSTMError):
+    """A text cannot be read or is of no use; `line` is its line, counted from 1, when known."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class TokenizerError(LSTMError):
+    """A tokenizer cannot be trained, loaded or applied."""
+
+
+class CheckpointError(LSTMError):
+    """A checkpoint or model file is corrupt, truncated or of a newer format."""
+
+
+class TrainingError(LSTMError):
+    """A training cannot go on; `advice` is a sentence that says what to try."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class PromptError(LSTMError):
+    """A prompt cannot be continued."""

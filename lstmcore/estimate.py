@@ -1,0 +1,91 @@
+"""What a training will take, before it starts: parameters, memory, steps, time. No torch needed."""
+
+from dataclasses import dataclass
+
+from lstmcore.config import ModelConfig, TrainConfig
+
+FLOAT_BYTES = 4
+GATES = 4  # input, forget, cell and output
+FLOPS_PER_SECOND = 30e9  # of one core, in matrix products as small as ours
+STEP_SECONDS = 0.002  # what a step costs however small the net is
+RUNTIME_BYTES = 250 * 1024 * 1024  # torch itself
+# multiply and add, forward and twice backward
+FLOPS_PER_WEIGHT = 6
+OPTIMIZER_COPIES = {"adamw": 2, "adam": 2, "sgd": 0}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Rough, but for the number of parameters, which is exact."""
+
+    parameters: int
+    memory_bytes: int  # at the peak of training
+    steps: int  # of the optimizer
+    seconds: float  # on `threads` cores
+
+
+def count_parameters(model: ModelConfig, vocabulary: int) -> int:
+    """Exactly the numbers the network learns, for a vocabulary of that many modelled tokens."""
+    embed, hidden = model.embed_dim, model.hidden_dim
+    total = vocabulary * embed
+    for layer in range(model.layers):
+        inputs = embed if layer == 0 else hidden
+        total += GATES * hidden * (inputs + hidden + 2)  # torch keeps two biases
+    if model.tie_weights:
+        # the output layer is the embedding; a projection without bias makes the sizes fit
+        total += 0 if hidden == embed else hidden * embed
+    else:
+        total += vocabulary * hidden
+    return total + vocabulary
+
+
+def estimate(
+    config: TrainConfig,
+    vocabulary: int,
+    tokens: int,
+    *,
+    documents: int | None = None,
+    threads: int = 1,
+    flops_per_second: float = FLOPS_PER_SECOND,
+) -> Estimate:
+    """Cost of a training on `tokens` tokens.
+
+    `vocabulary` is how many tokens the model covers. `documents` is the number of pairs (or, for
+    the tutorial, of lines); leave it out for running text, which is cut into steps by length.
+    """
+    training, model = config.training, config.model
+    trained = max(1, round(tokens * (1 - training.validation_fraction)))
+    if documents is None:
+        steps_an_epoch = -(-trained // (training.batch_size * training.bptt))
+        step_tokens = min(trained, training.batch_size * training.bptt)
+    else:
+        rows = max(1, round(documents * (1 - training.validation_fraction)))
+        steps_an_epoch = -(-rows // training.batch_size)
+        step_tokens = max(1, min(training.batch_size, rows) * -(-tokens // max(1, documents)))
+    steps = steps_an_epoch * training.epochs
+    parameters = count_parameters(model, vocabulary)
+    # looking up an embedding costs nothing; used as the output layer too, it is multiplied
+    multiplied = parameters - (0 if model.tie_weights else vocabulary * model.embed_dim)
+    flops = float(FLOPS_PER_WEIGHT) * multiplied * trained * training.epochs
+    seconds = flops / (flops_per_second * threads) + steps * STEP_SECONDS
+    if training.max_seconds is not None:
+        seconds = min(seconds, training.max_seconds)
+    return Estimate(
+        parameters=parameters,
+        memory_bytes=_memory_bytes(config, parameters, vocabulary, tokens, step_tokens),
+        steps=steps,
+        seconds=round(seconds, 1),
+    )
+
+
+def _memory_bytes(
+    config: TrainConfig, parameters: int, vocabulary: int, tokens: int, step_tokens: int
+) -> int:
+    """Weights, gradients, optimizer and the best weights so far; activations; logits; the ids."""
+    model = config.model
+    copies = 3 + OPTIMIZER_COPIES[config.training.optimizer]
+    # embedding, and for each layer gates, cells and hidden states, forward and backward
+    activations = step_tokens * (model.embed_dim + model.layers * model.hidden_dim * 8) * 2
+    logits = step_tokens * vocabulary * 2  # with their gradient
+    values = parameters * copies + activations + logits + tokens
+    return RUNTIME_BYTES + FLOAT_BYTES * values

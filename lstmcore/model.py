@@ -1,0 +1,120 @@
+"""The network: embedding, LSTM layers, output. It knows token ids and nothing of text.
+
+Shapes: B sequences side by side, T tokens, E numbers a token, H memory cells a layer, L layers,
+V tokens in the vocabulary.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lstmcore.config import ModelConfig
+
+State = tuple[Tensor, Tensor]  # what the network remembers: h and c, each (L, B, H)
+
+TIED_RANGE = 0.1
+
+
+class LSTMLanguageModel(nn.Module):
+    """Predicts the next token at every position.
+
+    The parts are made in the order of the tutorial and start as torch makes them, so the same seed
+    gives the same weights as the tutorial's own class. Tied models are the exception: an embedding
+    drawn from N(0, 1) would make huge logits as an output layer, so it starts within ±0.1.
+    """
+
+    def __init__(self, vocabulary: int, config: ModelConfig) -> None:
+        """Draw the first weights from torch's global random numbers."""
+        super().__init__()
+        tied, layers = config.tie_weights, config.layers
+        self.embedding = nn.Embedding(vocabulary, config.embed_dim)
+        self.lstm = nn.LSTM(
+            config.embed_dim,
+            config.hidden_dim,
+            num_layers=layers,
+            batch_first=True,
+            dropout=config.dropout if layers > 1 else 0.0,  # between the layers
+        )
+        self.projection = (
+            nn.Linear(config.hidden_dim, config.embed_dim, bias=False)
+            if tied and config.hidden_dim != config.embed_dim
+            else None
+        )
+        self.output = nn.Linear(config.embed_dim if tied else config.hidden_dim, vocabulary)
+        self.dropout = config.dropout
+        self.tied = tied
+        if tied:
+            self.output.weight = self.embedding.weight
+            nn.init.uniform_(self.embedding.weight, -TIED_RANGE, TIED_RANGE)
+            nn.init.zeros_(self.output.bias)
+
+    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read `ids` (B, T) on from `state`; return logits (B, T, V) and the new state."""
+        features, state = self.features(ids, state)
+        return self.output(features), state
+
+    def features(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read `ids` (B, T); return what the output layer takes in (B, T, H or E) and the state."""
+        embedded = self._drop(self.embedding(ids))  # (B, T, E)
+        hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
+        return self._project(self._drop(hidden)), state
+
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token a sequence, `ids` (B,); return logits (B, V) and the new state.
+
+        For writing text: five times as fast as `forward` with T = 1, which packs the weights anew
+        at each call.
+        """
+        below = self.embedding(ids)  # (B, E)
+        hs, cs = [], []
+        for layer, (h, c) in enumerate(zip(*state, strict=True)):
+            h, c = torch.lstm_cell(below, (h, c), *self.lstm.all_weights[layer])  # noqa: PLW2901
+            hs.append(h)
+            cs.append(c)
+            below = h  # (B, H)
+        return self.output(self._project(below)), (torch.stack(hs), torch.stack(cs))
+
+    def start_state(self, batch: int) -> State:
+        """The state before anything was read: zeros, 2 x (L, B, H)."""
+        zeros = torch.zeros(self.lstm.num_layers, batch, self.lstm.hidden_size)
+        return zeros, zeros
+
+    def start_logits(self) -> Tensor:
+        """What the network says before it has read anything, (1, V)."""
+        logits: Tensor = self.output(self._project(self.start_state(1)[0][-1]))
+        return logits
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights by name, as files hold them: a tied weight once, as the embedding."""
+        return {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if not (self.tied and name == "output.weight")
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take over weights whose names and shapes are those of `tensors()`."""
+        mine = self.tensors()
+        if mine.keys() != tensors.keys():
+            raise ValueError("these are not the weights of this network")
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                mine[name].copy_(tensor)
+
+    def _drop(self, values: Tensor) -> Tensor:
+        # skipped when off: a call with 0 would still use up random numbers
+        if self.dropout == 0 or not self.training:
+            return values
+        return nn.functional.dropout(values, self.dropout)
+
+    def _project(self, hidden: Tensor) -> Tensor:
+        if self.projection is None:
+            return hidden
+        projected: Tensor = self.projection(hidden)  # (..., H) -> (..., E)
+        return projected
+
+
+def expected_shapes(vocabulary: int, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each tensor of such a network, without allocating it."""
+    with torch.device("meta"):
+        model = LSTMLanguageModel(vocabulary, config)
+    return {name: tuple(tensor.shape) for name, tensor in model.tensors().items()}

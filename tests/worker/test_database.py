@@ -1,0 +1,60 @@
+"""The tables: one migration path, safe for many processes at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import worker
+from worker import database
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
+    records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
+    records.migrate()
+    with records.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, database.metadata) == []
+    records.close()
+
+
+def test_the_code_knows_the_newest_migration(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option(
+        "script_location", str(Path(worker.__file__ or "").parent / "migrations")
+    )
+    assert ScriptDirectory.from_config(config).get_current_head() == database.SCHEMA_REVISION
+
+
+def test_many_may_migrate_at_once(tmp_path: Path) -> None:
+    def migrate(_: int) -> str | None:
+        records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
+        records.migrate()
+        revision = records.revision()
+        records.close()
+        return revision
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(migrate, range(6))) == {database.SCHEMA_REVISION}
+
+
+def test_writers_wait_for_each_other(tmp_path: Path) -> None:
+    records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
+    records.migrate()
+    with records.writing() as connection:
+        connection.execute(sa.insert(database.owners).values(owner="ann", served_at=0.0))
+
+    def count_up(_: int) -> None:
+        with records.writing() as connection:
+            value = connection.scalar(sa.select(database.owners.c.served_at)) or 0.0
+            connection.execute(sa.update(database.owners).values(served_at=value + 1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count_up, range(100)))
+    with records.reading() as connection:
+        assert connection.scalar(sa.select(database.owners.c.served_at)) == 100.0
+    records.close()

@@ -1,0 +1,14 @@
+"""The native API, `/api/v1`: one module a resource, each with its own small blueprint."""
+
+from flask import Blueprint
+
+from web.api.datasets import datasets
+from web.api.events import events
+from web.api.jobs import jobs
+from web.api.models import models
+from web.api.predict import predict
+from web.api.workers import workers
+
+api = Blueprint("api", __name__, url_prefix="/api/v1")
+for resource in (datasets, jobs, events, models, predict, workers):
+    api.register_blueprint(resource)

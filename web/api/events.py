@@ -1,0 +1,116 @@
+"""`/jobs/{id}/events`: what happened to a job, as a list or as it happens."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+from flask import Blueprint, Response, request
+from pydantic import Field
+
+from web.api.parsing import Query, read_query
+from web.api.serialize import event_json, iso_time, metrics_json, respond_json
+from web.api.sse import HEARTBEAT, frame, respond_stream
+from web.auth import current_backend, current_owner
+from worker import events as contract
+from worker import jobs
+from worker.backend import Backend
+from worker.errors import InvalidInput, NotFound, Unavailable
+from worker.records import Job, Json
+
+events = Blueprint("events", __name__, url_prefix="/jobs")
+
+LARGEST_ID = 2**53 - 1
+PAGE = 100
+HEARTBEAT_SECONDS = 10.0
+POLL_SECONDS = 1.0
+STREAM = "text/event-stream"
+
+EventId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+
+
+class EventsQuery(Query):
+    """Which events: those after one."""
+
+    after: EventId = 0
+    limit: Annotated[int, Field(ge=1, le=PAGE)] = PAGE
+
+
+@events.get("/<identifier>/events")
+def list_all(identifier: str) -> Response:
+    """Events after one, oldest first: a page of JSON, or a stream until the job's end."""
+    query = read_query(EventsQuery)
+    backend, owner = current_backend(), current_owner()
+    job = jobs.get(backend, owner, identifier)
+    if request.accept_mimetypes.best_match(["application/json", STREAM]) == STREAM:
+        return _stream(backend, owner, job, query)
+    found = contract.after(backend, job.id, query.after, query.limit + 1)
+    data, has_more = found[: query.limit], len(found) > query.limit
+    page = {
+        "data": [event_json(event) for event in data],
+        "has_more": has_more,
+        "next": str(data[-1].id) if has_more else None,
+    }
+    return respond_json(page)
+
+
+def _stream(backend: Backend, owner: str, job: Job, query: EventsQuery) -> Response:
+    seen = _last_event_id()
+    start = query.after if seen is None else seen
+    if seen is not None and job.state.final and not contract.after(backend, job.id, start, 1):
+        # A browser reconnects for ever to a stream that just ends; this tells it to stop.
+        return Response(status=204)
+    return respond_stream(_frames(backend, owner, job, start))
+
+
+def _frames(backend: Backend, owner: str, job: Job, after_id: int) -> Iterator[str]:
+    """The stream: events with ids, progress without, comments in quiet times, then the end.
+
+    It also ends when the records cannot be read: the client reconnects and loses nothing.
+    """
+    yield HEARTBEAT
+    told_at, told = time.monotonic(), None
+    while True:
+        try:
+            # The job was read before its events: once it is final, none can be missing.
+            found = contract.after(backend, job.id, after_id, PAGE)
+        except Unavailable:
+            return
+        for event in found:
+            after_id, told_at = event.id, time.monotonic()
+            yield frame(event_json(event), event.id)
+        if len(found) == PAGE:
+            continue
+        if job.state.final:
+            return
+        if (now := _progress(job)) != told:
+            told, told_at = now, time.monotonic()
+            yield frame(now | {"at": iso_time(time.time())})
+        elif time.monotonic() - told_at > HEARTBEAT_SECONDS:
+            told_at = time.monotonic()
+            yield HEARTBEAT
+        try:
+            job = jobs.wait(backend, owner, job.id, POLL_SECONDS, job.version)
+        except (NotFound, Unavailable):
+            return
+
+
+def _progress(job: Job) -> Json:
+    data = asdict(job.progress) | {
+        "fraction": job.progress.fraction,
+        "metrics": metrics_json(job.metrics),
+        "queue_position": job.queue_position,
+    }
+    return {"id": None, "type": "progress", "at": None, "data": data}
+
+
+def _last_event_id() -> int | None:
+    given = request.headers.get("Last-Event-ID", "")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and int(given) <= LARGEST_ID):
+        raise InvalidInput(
+            "`Last-Event-ID` is not an id of an event.",
+            [{"loc": ["Last-Event-ID"], "msg": "give the id of the last event you saw"}],
+        )
+    return int(given)

@@ -1,0 +1,188 @@
+"""`/jobs`: trainings and predictions that are kept until they are done."""
+
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, Response, request
+from pydantic import Field
+
+from web.api.datasets import ListQuery, create_from_text
+from web.api.parsing import (
+    LONGEST_WAIT_SECONDS,
+    Body,
+    Query,
+    check,
+    idempotency_key,
+    preferred_wait,
+    read_json,
+    read_query,
+)
+from web.api.predict import PromptBody
+from web.api.serialize import ROOT, job_json, page_json, respond_json
+from web.auth import current_backend, current_owner
+from worker import datasets as dataset_contract
+from worker import jobs as contract
+from worker import live
+from worker.errors import InvalidInput
+from worker.records import Job, JobKind, JobState
+
+jobs = Blueprint("jobs", __name__, url_prefix="/jobs")
+
+
+class TrainBody(Body):
+    """A training, on a stored dataset or on a text sent along."""
+
+    kind: Literal["train"]
+    name: str | None = None
+    dataset: str | None = None
+    text: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class PredictBody(PromptBody):
+    """A prediction that is kept."""
+
+    kind: Literal["predict"]
+    name: str | None = None
+    model: str
+
+
+class JobListQuery(ListQuery):
+    """A page of the jobs that fit."""
+
+    kind: JobKind | None = None
+    state: JobState | None = None
+
+
+class JobQuery(Query):
+    """How long to wait for news of a job."""
+
+    wait: Annotated[int, Field(ge=0, le=LONGEST_WAIT_SECONDS)] = 0
+
+
+@jobs.post("")
+def submit() -> Response:
+    """Accept a job; `Prefer: wait=N` answers with the finished one if it is fast enough."""
+    value = read_json()
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind == "train":
+        job = _submit_train(check(TrainBody, value))
+    elif kind == "predict":
+        job = _submit_predict(check(PredictBody, value))
+    else:
+        raise InvalidInput(
+            "A job needs a `kind`.", [{"loc": ["kind"], "msg": "give `train` or `predict`"}]
+        )
+    headers = {"Location": f"{ROOT}/jobs/{job.id}"}
+    if (seconds := preferred_wait()) is not None:
+        job = contract.wait(current_backend(), current_owner(), job.id, seconds)
+        headers["Preference-Applied"] = f"wait={seconds}"
+    return _respond(job, 200 if job.state.final and seconds is not None else 202, headers)
+
+
+@jobs.get("")
+def list_all() -> Response:
+    """The owner's jobs, newest first."""
+    query = read_query(JobListQuery)
+    backend = current_backend()
+    page = contract.list_page(
+        backend,
+        current_owner(),
+        kind=query.kind,
+        state=query.state,
+        name=query.name,
+        limit=query.limit,
+        after=query.after,
+    )
+    online = {kind: live.workers_online(backend, kind) for kind in {job.kind for job in page.data}}
+    return respond_json(page_json(page, lambda job: job_json(job, online[job.kind])))
+
+
+@jobs.get("/<identifier>")
+def get(identifier: str) -> Response:
+    """One job. `?wait=N` waits for its end or, with `If-None-Match`, for the next change."""
+    seconds = read_query(JobQuery).wait
+    backend, owner = current_backend(), current_owner()
+    job = contract.get(backend, owner, identifier)
+    response = _respond(job)
+    known = request.if_none_match
+    is_news = bool(known) and not known.contains_weak(response.get_etag()[0] or "")
+    if seconds and not job.state.final and not is_news:
+        seen = job.version if known else None
+        response = _respond(contract.wait(backend, owner, identifier, seconds, seen))
+    response.make_conditional(request)
+    return response
+
+
+@jobs.delete("/<identifier>")
+def delete(identifier: str) -> Response:
+    """Remove a job that is in a final state."""
+    contract.delete(current_backend(), current_owner(), identifier)
+    return Response(status=204)
+
+
+@jobs.post("/<identifier>/cancel")
+def cancel(identifier: str) -> Response:
+    """Stop a job for good; what it has learned is kept."""
+    return _respond(contract.cancel(current_backend(), current_owner(), identifier))
+
+
+@jobs.post("/<identifier>/pause")
+def pause(identifier: str) -> Response:
+    """Stop a training until it is resumed."""
+    return _respond(contract.pause(current_backend(), current_owner(), identifier))
+
+
+@jobs.post("/<identifier>/resume")
+def resume(identifier: str) -> Response:
+    """Let a paused training go on."""
+    return _respond(contract.resume(current_backend(), current_owner(), identifier))
+
+
+def _submit_train(body: TrainBody) -> Job:
+    if (body.dataset is None) == (body.text is None):
+        raise InvalidInput(
+            "Give either `dataset` or `text`.",
+            [{"loc": ["dataset"], "msg": "give either `dataset` or `text`"}],
+        )
+    if body.dataset is not None:
+        return _train_on(body, body.dataset)
+    dataset = create_from_text(body.name or "text", body.text or "")
+    job = None
+    try:
+        job = _train_on(body, dataset.id)
+    finally:
+        # Refused, or answered with the job of an earlier request: then nothing reads this dataset.
+        if job is None or job.dataset != dataset.id:
+            dataset_contract.delete(current_backend(), current_owner(), dataset.id)
+    return job
+
+
+def _train_on(body: TrainBody, dataset: str) -> Job:
+    return contract.submit_train(
+        current_backend(),
+        current_owner(),
+        name=body.name,
+        dataset=dataset,
+        config=body.config,
+        idempotency_key=idempotency_key(),
+    )
+
+
+def _submit_predict(body: PredictBody) -> Job:
+    return contract.submit_predict(
+        current_backend(),
+        current_owner(),
+        name=body.name,
+        model=body.model,
+        prompts=body.all_prompts(),
+        single=body.prompts is None,
+        sampling=body.sampling,
+        idempotency_key=idempotency_key(),
+    )
+
+
+def _respond(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    online = live.workers_online(current_backend(), job.kind)
+    response = respond_json(job_json(job, online), status, headers)
+    response.add_etag(weak=True)
+    return response

@@ -1,0 +1,35 @@
+"""Server-sent events: how items become a stream a browser's EventSource reads."""
+
+from collections.abc import Iterator
+
+from flask import Response, current_app
+
+from web.api.serialize import dump
+from worker.errors import Unavailable
+from worker.records import Json
+
+# The key in `app.extensions` of the semaphore that counts open streams.
+STREAMS = "lstmq.streams"
+# Each holds a thread of the server; some must stay free for everybody else (see gunicorn_conf).
+MOST_STREAMS = 48
+
+# A comment: keeps proxies from closing a quiet stream, and shows us when nobody reads it any more.
+HEARTBEAT = ": still here\n\n"
+
+
+def frame(payload: Json, identifier: int | None = None) -> str:
+    """One message; with an identifier a client that reconnects goes on after it."""
+    head = "" if identifier is None else f"id: {identifier}\n"
+    return f"{head}data: {dump(payload)}\n\n"
+
+
+def respond_stream(frames: Iterator[str]) -> Response:
+    """A response that sends each frame as it comes. Raises Unavailable when too many are open."""
+    streams = current_app.extensions[STREAMS]
+    if not streams.acquire(blocking=False):
+        raise Unavailable("Too many live streams are open: close some pages, or poll instead.")
+    response = Response(frames, mimetype="text/event-stream")
+    response.call_on_close(streams.release)
+    # The second tells nginx not to collect the stream before it passes it on.
+    response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    return response

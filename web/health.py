@@ -1,0 +1,37 @@
+"""Whether the service is alive and whether it can do its work; open to everybody."""
+
+from flask import Blueprint, Response
+
+from web.api.serialize import respond_json
+from web.auth import current_backend
+from web.errors import Problem, respond
+from worker.health import readiness
+
+health = Blueprint("health", __name__)
+
+RETRY_SECONDS = 5
+
+
+@health.get("/healthz")
+def alive() -> Response:
+    """200 as long as this process answers at all."""
+    return respond_json({"status": "alive"})
+
+
+@health.get("/readyz")
+def ready() -> Response:
+    """200 when every part answers, else 503 with what is missing."""
+    checks = readiness(current_backend())
+    missing = {part: reason for part, reason in checks.items() if reason is not None}
+    if not missing:
+        return respond_json({"status": "ready", "checks": checks})
+    return respond(
+        Problem(
+            status=503,
+            title="Not ready",
+            detail="; ".join(f"{part}: {reason}" for part, reason in missing.items()),
+            type="urn:problem-type:lstmq:not-ready",
+            extra={"checks": checks},
+            headers={"Retry-After": str(RETRY_SECONDS)},
+        )
+    )

@@ -1,0 +1,219 @@
+"""Numbers, times and states in words for people; `static/js/format.js` follows the same rules."""
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from flask import Blueprint
+
+from worker.records import Job, JobState
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+NOTHING = "\u2013"  # an en dash
+
+STATE_WORDS = {
+    JobState.QUEUED: "Waiting",
+    JobState.RUNNING: "Learning",
+    JobState.PAUSED: "Paused",
+    JobState.SUCCEEDED: "Done",
+    JobState.FAILED: "Failed",
+    JobState.CANCELLED: "Cancelled",
+}
+STOPPED_WORDS = {
+    "finished": "It read the text as often as planned.",
+    "early": "It stopped early: the loss on held-out text no longer fell.",
+    "time limit": "It stopped at the time limit.",
+}
+
+Action = Literal["pause", "resume", "cancel", "delete"]
+
+
+def state_word(job: Job) -> str:
+    """One or two words for a badge."""
+    if job.pending == "cancel":
+        return "Stopping…"
+    if job.pending == "pause":
+        return "Pausing…"
+    if job.kind == "predict" and job.state is JobState.RUNNING:
+        return "Writing"
+    return STATE_WORDS[job.state]
+
+
+def state_sentence(job: Job) -> str:
+    """What is going on with a job, in a sentence."""
+    result = job.result or {}
+    match job.state:
+        case JobState.QUEUED:
+            sentence = _queued_sentence(job.queue_position)
+        case JobState.RUNNING:
+            sentence = _running_sentence(job)
+        case JobState.PAUSED:
+            sentence = "What it has learned is kept: resume it whenever you like."
+        case JobState.SUCCEEDED:
+            why = STOPPED_WORDS.get(str(result.get("stopped")), "")
+            sentence = f"It took {duration(_seconds_worked(job))}. {why}".strip()
+        case JobState.FAILED:
+            sentence = "It could not be finished."
+        case JobState.CANCELLED:
+            kept = result.get("model")
+            sentence = "The model as it was then is kept." if kept else "It left no model."
+    return sentence
+
+
+def _queued_sentence(place: int | None) -> str:
+    if place is None:
+        return "It waits for a worker."
+    return "It is next in line." if place == 1 else f"It is number {place} in line."
+
+
+def _running_sentence(job: Job) -> str:
+    if job.kind == "predict":
+        return "The model is writing."
+    progress = job.progress
+    if not progress.total_steps:
+        return "It has started to learn."
+    steps = f"Step {progress.step:,} of {progress.total_steps:,}"
+    left = progress.eta_seconds
+    return f"{steps}, about {duration(left)} left." if left is not None else f"{steps}."
+
+
+def _seconds_worked(job: Job) -> float | None:
+    if job.finished_at is None or job.started_at is None:
+        return None
+    return max(0.0, job.finished_at - job.started_at)
+
+
+def allowed_actions(job: Job) -> list[Action]:
+    """The moves that a person may ask for now, in the order of their buttons."""
+    if job.state.final:
+        return ["delete"]
+    if job.pending == "cancel":
+        return []
+    if job.state is JobState.PAUSED:
+        return ["resume", "cancel"]
+    if job.pending == "pause" or job.kind == "predict":
+        return ["cancel"]
+    return ["pause", "cancel"]
+
+
+def integer(value: float | None) -> str:
+    """1234.6 → "1,235"."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def of_total(total: float | None) -> str:
+    """What stands below a count that has an end."""
+    return "" if not total else f"of {total:,.0f}"
+
+
+def loss(nats: float | None) -> str:
+    """Nats a token, three decimals."""
+    return NOTHING if nats is None or not math.isfinite(nats) else f"{nats:.3f}"
+
+
+def perplexity(nats: float | None) -> str:
+    """The perplexity of a loss in nats a token."""
+    if nats is None or not math.isfinite(nats):
+        return NOTHING
+    value = math.exp(min(nats, 700.0))
+    if value >= 1000:  # noqa: PLR2004 - from here on decimals say nothing
+        return f"{value:,.0f}" if nats < 50 else f"{value:.1e}"  # noqa: PLR2004
+    return f"{value:.2f}" if value < 100 else f"{value:.1f}"  # noqa: PLR2004
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time, as coarse as people say it."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / MINUTE)
+    if minutes < MINUTE:
+        return f"{minutes} min"
+    hours = minutes // MINUTE
+    if hours < 48:  # noqa: PLR2004 - two days
+        return f"{hours} h {minutes % MINUTE} min"
+    return f"{round(seconds / DAY)} days"
+
+
+def ago(moment: float | None) -> str:
+    """How long ago a moment (seconds since the epoch) was."""
+    if moment is None:
+        return NOTHING
+    seconds = time.time() - moment
+    if seconds < 10:  # noqa: PLR2004
+        return "just now"
+    if seconds < MINUTE:
+        return "under a minute ago"
+    for unit, length in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
+        count = int(seconds // length)
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def iso(moment: float) -> str:
+    """ISO 8601, UTC: the machine-readable side of a <time>."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def calendar(moment: float) -> str:
+    """1764000000.0 → "24 Nov 2025, 16:00 UTC"."""
+    at = datetime.fromtimestamp(moment, UTC)
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+
+
+def size(count: float) -> str:
+    """A number of bytes."""
+    if count < 1024:  # noqa: PLR2004
+        return f"{count:.0f} bytes"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024 or unit == "GiB":  # noqa: PLR2004
+            break
+    return f"{count:.1f} {unit}"
+
+
+def plain(value: Any) -> str:
+    """A setting's value as a person would write it."""
+    words = {None: "off", True: "yes", False: "no"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def label(name: str) -> str:
+    """A setting's or a metric's name in words: "learning_rate" → "Learning rate"."""
+    known = {"bptt": "BPTT", "train_loss": "Training loss", "validation_loss": "Held-out loss"}
+    words = name.replace("_", " ").replace("dim", "size").replace("vocab ", "vocabulary ")
+    return known.get(name) or words[:1].upper() + words[1:]
+
+
+FILTERS: tuple[Callable[..., Any], ...] = (
+    state_word,
+    state_sentence,
+    allowed_actions,
+    integer,
+    of_total,
+    loss,
+    perplexity,
+    duration,
+    ago,
+    iso,
+    calendar,
+    size,
+    plain,
+    label,
+)
+
+
+def install(blueprint: Blueprint) -> None:
+    """Make the functions filters of all templates."""
+    for function in FILTERS:
+        blueprint.add_app_template_filter(function, function.__name__)

@@ -1,0 +1,155 @@
+"""What protects the service in a browser and from large bodies.
+
+Reads may come from anywhere the browser lets them; a write must come from a page of this service
+(`Sec-Fetch-Site`, else `Origin`), a form must carry the token of its own session, and without keys
+the service answers only to loopback names, so that a foreign name that resolves to 127.0.0.1 (DNS
+rebinding) finds nothing here.
+"""
+
+import hmac
+import ipaddress
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request, session
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import Forbidden, HTTPException, NotFound
+
+from web.auth import OPEN_ENDPOINTS
+from worker.settings import Settings
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; font-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: with it browsers send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-cache",
+}
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+MULTIPART_SLACK_BYTES = 64 * 1024  # the other fields and boundaries of an upload at the limit
+CSRF_FIELD = "csrf_token"
+CSRF_HEADER = "X-CSRF-Token"
+_SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
+
+
+class Misdirected(HTTPException):
+    """The request names a host that this installation does not answer to."""
+
+    code = 421
+    description = (
+        "Without keys this service answers only to 127.0.0.1 and localhost. Open it under one of "
+        "those names, or set LSTMQ_API_KEYS."
+    )
+
+
+def protect(app: Flask, settings: Settings) -> None:
+    """Install limits, checks, headers, the session cookie and the `csrf_token()` of templates."""
+    app.secret_key = settings.secret_key or _kept_secret(settings.data_dir / _SECRET_FILE)
+    app.config.update(
+        SESSION_COOKIE_NAME="lstmq",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
+        MAX_FORM_PARTS=100,
+    )
+    app.session_interface = _SessionInterface()
+    app.jinja_env.globals["csrf_token"] = csrf_token
+
+    @app.before_request
+    def check_request() -> None:
+        if request.mimetype in ("multipart/form-data", "application/zip"):
+            request.max_content_length = settings.max_upload_bytes + MULTIPART_SLACK_BYTES
+        if "\0" in request.path:
+            raise NotFound
+        if request.endpoint in OPEN_ENDPOINTS:
+            return
+        if not settings.api_keys and not _is_loopback(request.headers.get("Host", "")):
+            raise Misdirected
+        if request.method not in SAFE_METHODS:
+            _refuse_foreign_pages()
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def csrf_token() -> str:
+    """The token a form of this session carries in its hidden field `csrf_token`."""
+    if CSRF_FIELD not in session:
+        session[CSRF_FIELD] = secrets.token_urlsafe(32)
+    token: str = session[CSRF_FIELD]
+    return token
+
+
+def check_csrf() -> None:
+    """Raise Forbidden unless the form (or the `X-CSRF-Token` header) carries its session's token.
+
+    Every page that accepts a form calls this first.
+    """
+    given = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")
+    expected = session.get(CSRF_FIELD, "")
+    if not (expected and hmac.compare_digest(given.encode(), expected.encode())):
+        raise Forbidden(
+            "This form is too old, or your browser did not keep its cookie. Go back, load the page "
+            "again and send the form once more."
+        )
+
+
+class _SessionInterface(SecureCookieSessionInterface):
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
+        # Plain HTTP on loopback is fine; whoever came over TLS gets a cookie that stays on TLS.
+        return request.is_secure
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_foreign_pages() -> None:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site in ("same-origin", "none"):
+        return
+    origin = request.headers.get("Origin")
+    if site is None and origin is None:  # not a browser
+        return
+    if site is None and origin is not None:
+        with suppress(ValueError):
+            if urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower():
+                return
+    raise Forbidden("A page of another site may not change anything here.")
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in `path`, made on first use; several web processes agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):
+            os.link(fresh, path)  # unlike a rename it never replaces another process' secret
+        fresh.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,90 @@
+// The form: live counts, samples without a page load, dropping a file, one submit per click.
+import { bytes, integer } from "./format.js";
+
+const form = document.querySelector("#start");
+const text = form.elements.text;
+const file = form.elements.file;
+const counts = document.querySelector("#counts");
+const COUNTED_CHARACTERS = 2_000_000;
+
+function countText() {
+  if (file.files.length) {
+    const size = file.files[0].size;
+    const over = size > Number(file.dataset.maxBytes);
+    counts.textContent = over
+      ? `${file.files[0].name} is ${bytes(size)}: more than this service takes.`
+      : `${file.files[0].name}, ${bytes(size)}. The file is used, not the box above.`;
+    return;
+  }
+  const value = text.value;
+  if (!value) {
+    counts.textContent = "";
+  } else if (value.length > COUNTED_CHARACTERS) {
+    counts.textContent = `${integer(value.length)} characters`;
+  } else {
+    const words = value.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
+    const lines = value.split("\n").filter((line) => line.trim()).length;
+    counts.textContent =
+      `${integer(lines)} ${lines === 1 ? "line" : "lines"} · ${integer(words.length)} words · ` +
+      `${integer(new Set(words).size)} different words · ${integer(value.length)} characters`;
+  }
+}
+
+let pending = 0;
+text.addEventListener("input", () => {
+  clearTimeout(pending);
+  pending = setTimeout(countText, 150);
+});
+file.addEventListener("change", countText);
+
+for (const link of document.querySelectorAll("a[data-sample]")) {
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    const response = await fetch(link.dataset.sample).catch(() => null);
+    if (!response?.ok) {
+      location.href = link.href;
+      return;
+    }
+    text.value = await response.text();
+    file.value = "";
+    const preset = form.querySelector(`input[name="preset"][value="${link.dataset.preset}"]`);
+    if (preset) preset.checked = true;
+    countText();
+    text.focus();
+    text.setSelectionRange(0, 0);
+    text.scrollTop = 0;
+  });
+}
+
+const drop = document.querySelector(".drop");
+drop.addEventListener("dragover", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  drop.classList.add("over");
+});
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  drop.classList.remove("over");
+  if (!event.dataTransfer.files.length) return;
+  event.preventDefault();
+  file.files = event.dataTransfer.files;
+  countText();
+});
+
+let sent = false;
+form.addEventListener("submit", (event) => {
+  if (sent) {
+    event.preventDefault();
+    return;
+  }
+  sent = true;
+  const button = form.querySelector("button[type=submit]");
+  button.setAttribute("aria-disabled", "true");
+  button.textContent = "Sending…";
+});
+// Coming back with the browser's back button shows the page as it was left: let it be sent again.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
+countText();

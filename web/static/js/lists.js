@@ -1,0 +1,4 @@
+// Lists (jobs, workers) stay true without a reload.
+import { keepFresh } from "./regions.js";
+
+keepFresh(3);

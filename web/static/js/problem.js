@@ -1,0 +1,37 @@
+// Asking the API, and turning every way it can fail into one sentence for the person.
+
+export class Problem extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function ask(url, options = {}) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The service cannot be reached. Is it still running?", 0);
+  }
+  if (!response.ok) throw new Problem(await sentence(response), response.status);
+  return response;
+}
+
+export function post(url, body, signal, headers = {}) {
+  return ask(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
+    signal,
+  });
+}
+
+async function sentence(response) {
+  const type = response.headers.get("Content-Type") ?? "";
+  if (!type.includes("json")) return `The service answered with status ${response.status}.`;
+  const problem = await response.json();
+  const details = (problem.errors ?? []).map((error) => error.msg);
+  return [problem.detail ?? problem.title, ...details].filter(Boolean).join(" ");
+}

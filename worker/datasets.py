@@ -1,0 +1,144 @@
+"""Datasets: texts as they were given to us, decoded, parsed and stored once."""
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from lstmcore.config import Level, TrainConfig, resolve_config
+from lstmcore.corpus import Corpus, CorpusSummary, Layout, read_corpus, summarize
+from worker import database, paging
+from worker.backend import Backend
+from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
+from worker.naming import check_name, new_id
+from worker.records import FINAL_STATES, Dataset, Json, Page, StoredFile
+
+TABLE = database.datasets
+
+
+def create(
+    backend: Backend,
+    owner: str,
+    *,
+    name: str,
+    data: bytes,
+    filename: str | None = None,
+    encoding: str | None = None,
+    layout: Layout | None = None,
+) -> Dataset:
+    """Decode, parse and store a text.
+
+    Raises lstmcore's CorpusError when it cannot be read as what it seems to be, InvalidInput for a
+    bad name and Unavailable when the store does not take it; then nothing is left behind.
+    """
+    clean_name = check_name(name or filename or "text")
+    if len(data) > backend.settings.max_upload_bytes:
+        raise InvalidInput(
+            f"the text has {len(data):,} bytes; at most "
+            f"{backend.settings.max_upload_bytes:,} are taken (LSTMQ_MAX_UPLOAD_BYTES)",
+            [{"loc": ["file"], "msg": "too large"}],
+        )
+    read = read_corpus(data, filename, encoding=encoding, layout=layout)
+    identifier = new_id("data")
+    try:
+        file = backend.store.put(f"datasets/{identifier}", read.corpus.to_bytes())
+    except StoreError as error:
+        raise Unavailable(f"the text could not be stored: {error}") from error
+    summary = asdict(summarize(read.corpus))
+    row = {
+        "id": identifier,
+        "owner": owner,
+        "name": clean_name,
+        "layout": read.corpus.layout,
+        "file": asdict(file),
+        "report": read.report | {"summary": summary},
+        "created_at": database.now(),
+    }
+    with backend.database.writing() as connection:
+        connection.execute(sa.insert(TABLE).values(**row))
+    return get(backend, owner, identifier)
+
+
+def get(backend: Backend, owner: str, identifier: str) -> Dataset:
+    """One dataset of this owner. Raises NotFound."""
+    query = sa.select(TABLE).where(TABLE.c.id == identifier, TABLE.c.owner == owner)
+    with backend.database.reading() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no dataset {identifier}")
+    return _read(row)
+
+
+def list_page(
+    backend: Backend,
+    owner: str,
+    *,
+    limit: int = 20,
+    after: str | None = None,
+    name: str | None = None,
+) -> Page[Dataset]:
+    """Datasets of this owner, newest first; `name` finds those whose name contains it."""
+    query = sa.select(TABLE).where(TABLE.c.owner == owner)
+    if name:
+        query = query.where(TABLE.c.name.icontains(name, autoescape=True))
+    with backend.database.reading() as connection:
+        return paging.page_of(connection, query, TABLE, after=after, limit=limit, read=_read)
+
+
+def delete(backend: Backend, owner: str, identifier: str) -> None:
+    """Remove a dataset. Raises NotFound, and WrongState while an unfinished job reads it."""
+    dataset = get(backend, owner, identifier)
+    jobs = database.jobs
+    with backend.database.writing() as connection:
+        using = sa.select(jobs.c.id).where(jobs.c.dataset == identifier)
+        active = connection.scalar(using.where(jobs.c.state.not_in(FINAL_STATES)).limit(1))
+        if active is not None:
+            raise WrongState(f"the job {active} still reads this dataset", "in use")
+        connection.execute(sa.update(jobs).where(jobs.c.dataset == identifier).values(dataset=None))
+        connection.execute(sa.delete(TABLE).where(TABLE.c.id == identifier))
+    backend.store.delete(dataset.file)
+
+
+def load_corpus(backend: Backend, dataset: Dataset) -> Corpus:
+    """The text itself. Raises StoreError when the artifact is gone or damaged."""
+    return Corpus.from_bytes(_layout(dataset), backend.store.read(dataset.file))
+
+
+def summary_of(dataset: Dataset) -> CorpusSummary:
+    """The counts that configurations are chosen from, taken when the text was stored."""
+    return CorpusSummary(**dataset.report["summary"])
+
+
+def preview(backend: Backend, owner: str, identifier: str, level: Level = "word") -> Json:
+    """What a model would see of it: the first lines as tokens and ids, counts, shares."""
+    from lstmcore.inspection import preview as inspect_corpus  # noqa: PLC0415 - loads tokenizers
+
+    dataset = get(backend, owner, identifier)
+    return inspect_corpus(load_corpus(backend, dataset), level)
+
+
+def estimate(backend: Backend, owner: str, identifier: str, config: Json) -> Json:
+    """Parameters, memory and time that a training with this configuration would take."""
+    dataset = get(backend, owner, identifier)
+    return asdict(estimate_of(dataset, resolve_config(config, summary_of(dataset))))
+
+
+def estimate_of(dataset: Dataset, config: TrainConfig) -> Any:
+    """The estimate for a resolved configuration, from the counts alone."""
+    from lstmcore.estimate import estimate as estimate_training  # noqa: PLC0415
+
+    summary = summary_of(dataset)
+    character = config.tokenizer.level == "char"
+    distinct = summary.distinct_characters if character else summary.distinct_words
+    vocabulary = min(distinct, config.tokenizer.vocab_size) + 3
+    tokens = summary.characters if character else summary.words
+    return estimate_training(config, vocabulary, tokens)
+
+
+def _layout(dataset: Dataset) -> Any:
+    return dataset.layout
+
+
+def _read(row: "sa.Row[Any]") -> Dataset:
+    values = row._asdict()
+    return Dataset(**(values | {"file": StoredFile(**values["file"])}))

@@ -1,0 +1,70 @@
+"""Everything that can go wrong in the job contract.
+
+WorkerError
+├── NotFound            no such record for this owner
+├── InvalidInput        a value was refused; `errors` says which and why
+├── WrongState          the record does not allow this move; `state` says where it is
+├── QuotaExceeded       the owner has reached a limit
+├── Unavailable         a part is not reachable now; ask again after `retry_after_seconds`
+├── StoreError          an artifact is missing, unreadable or not what its record says
+└── LeaseLost           another worker owns this slice now; nothing may be published
+
+The errors know nothing of HTTP: `web` decides the status codes in one place.
+"""
+
+from typing import TypedDict
+
+
+class FieldError(TypedDict):
+    """One refused value: where it is (`["config", "model", "layers"]`) and what to do about it."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class WorkerError(Exception):
+    """Root of the package's errors; `str(error)` is a sentence for the person who asked."""
+
+
+class NotFound(WorkerError):
+    """No such record for this owner."""
+
+
+class InvalidInput(WorkerError):
+    """A value was refused; `errors` names every field that is wrong."""
+
+    def __init__(self, message: str, errors: list[FieldError] | None = None) -> None:
+        super().__init__(message)
+        self.errors: list[FieldError] = errors or []
+
+
+class WrongState(WorkerError):
+    """The record is in a state that does not allow this move."""
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class QuotaExceeded(WorkerError):
+    """The owner has reached a limit; `retry_after_seconds` says when asking again makes sense."""
+
+    def __init__(self, message: str, retry_after_seconds: int = 30) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(WorkerError):
+    """A part (Redis, a predictor) cannot be reached or did not answer in time."""
+
+    def __init__(self, message: str, retry_after_seconds: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreError(WorkerError):
+    """An artifact is missing, unreadable or not what its record says."""
+
+
+class LeaseLost(WorkerError):
+    """The lease of a slice was lost: its result must not be published."""

@@ -1,0 +1,42 @@
+"""What happened to a job, in order: the durable part of its story.
+
+An event may carry a key; a second event with the same key of the same job is dropped. That is what
+makes it harmless that a slice is repeated after a crash, or that a worker that lost its lease still
+writes: a repeated slice says the same things about the same steps.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker import database
+from worker.backend import Backend
+from worker.records import Event, Json
+
+
+def append(
+    connection: sa.Connection, job: str, kind: str, data: Json, key: str | None = None
+) -> None:
+    """Add an event within the caller's transaction."""
+    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(
+        database.events
+    )
+    row = {"job": job, "type": kind, "at": database.now(), "data": data, "key": key}
+    connection.execute(insert.values(**row).on_conflict_do_nothing(index_elements=["job", "key"]))
+
+
+def after(backend: Backend, job: str, after_id: int = 0, limit: int = 200) -> list[Event]:
+    """The events of a job that came after one, oldest first."""
+    events = database.events
+    query = (
+        sa.select(events)
+        .where(events.c.job == job, events.c.id > after_id)
+        .order_by(events.c.id)
+        .limit(limit)
+    )
+    with backend.database.reading() as connection:
+        return [
+            Event(id=row.id, job=row.job, type=row.type, at=row.at, data=row.data)
+            for row in connection.execute(query)
+        ]

@@ -1,0 +1,111 @@
+"""Keeps the lease of a running slice, from a thread beside the training.
+
+Every tick it looks whether the owner asked for something, sends events and live progress on their
+way, and extends the lease in time. When it cannot extend the lease for three quarters of its length
+it gives the slice up by itself: by then another worker may be about to take it.
+"""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+
+from worker import leases
+from worker.backend import Backend
+from worker.errors import LeaseLost
+from worker.records import Json, Progress
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+
+
+class LeaseKeeper:
+    """Use as a context around the slice; ask `should_stop` at every step."""
+
+    def __init__(self, backend: Backend, claim: leases.Claim, worker: str) -> None:
+        lease = backend.settings.lease_seconds
+        self._backend, self._claim, self._worker = backend, claim, worker
+        self._tick_seconds = min(TICK_SECONDS, lease / 8)
+        self._renew_seconds, self._give_up_seconds = lease / 4, lease * 3 / 4
+        self._events: list[tuple[str, Json, str | None]] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
+        self._renewed_at = time.monotonic()
+        self.progress, self.metrics = claim.job.progress, claim.job.metrics
+        self.pending: str | None = None
+        self.lost = False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._backend.live.report_current(self._worker, None)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the slice should end at this step."""
+        return self.lost or self.pending is not None
+
+    def tell(self, kind: str, data: Json, key: str | None = None) -> None:
+        """Queue an event; it is written at the next tick."""
+        with self._lock:
+            self._events.append((kind, data, key))
+
+    def report(self, progress: Progress, metrics: Json) -> None:
+        """What the next tick shows to those who watch."""
+        self.progress, self.metrics = progress, metrics
+
+    def settle(self) -> None:
+        """Write the events that are left. Raises LeaseLost when the slice must not be published."""
+        if self.lost:
+            raise LeaseLost(f"the lease of {self._claim.job.id} could not be kept")
+        self._flush()
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._tick_seconds):
+            try:
+                self._tick()
+            except LeaseLost:
+                self.lost = True
+            except sa.exc.SQLAlchemyError as error:
+                log.warning("the records cannot be reached: %s", error)
+            if time.monotonic() - self._renewed_at > self._give_up_seconds:
+                self.lost = True
+            if self.lost:
+                return
+
+    def _tick(self) -> None:
+        self._backend.live.report_current(self._worker, self._claim.job.id)
+        self._backend.live.report_progress(self._claim.job.id, self.progress, self.metrics)
+        self._flush()
+        asked_at = time.monotonic()
+        if asked_at - self._renewed_at >= self._renew_seconds:
+            self.pending = leases.renew(self._backend, self._claim, self.progress, self.metrics)
+            self._renewed_at = asked_at
+        else:
+            self.pending = leases.wanted(self._backend, self._claim)
+
+    def _flush(self) -> None:
+        with self._lock:
+            waiting, self._events = self._events, []
+        if not waiting:
+            return
+        try:
+            leases.record(self._backend, self._claim, waiting)
+        except sa.exc.SQLAlchemyError:
+            with self._lock:
+                self._events = waiting + self._events
+            raise

@@ -1,0 +1,220 @@
+"""The worker's side of a job: claim, renew, publish, or lose.
+
+A claim is one conditional UPDATE that takes the fairest runnable job and raises its lease epoch.
+Whatever the holder wants to make true afterwards is a compare-and-set on that epoch and the slice
+number; a worker that was given up meanwhile (stopped, cut off, slow) matches no row and changes
+nothing. Correctness rests on this fence alone, never on messages, clocks or determinism.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker import events, transitions
+from worker.backend import Backend
+from worker.database import jobs, now, owners
+from worker.errors import LeaseLost
+from worker.queue import QUEUES
+from worker.records import Job, JobKind, JobState, Json, Progress, StoredFile
+from worker.scheduling import in_order, runnable
+
+# The training child may die so often at one slice before the job is given up as poison.
+MOST_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run one slice of a job, until the lease ends or is taken away."""
+
+    job: Job
+    epoch: int
+    owner: str  # who holds it, such as the id of the Celery task
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a slice made true. `state` RUNNING: there is more to do."""
+
+    state: JobState
+    progress: Progress = field(default_factory=Progress)
+    metrics: Json = field(default_factory=dict)
+    checkpoint: StoredFile | None = None
+    candidate: Json | None = None
+    stopped: str | None = None  # why a training ended
+    result: Json | None = None  # of a prediction
+    error: Json | None = None
+    slice: Json | None = None  # what the `slice` event tells
+
+
+def claim(backend: Backend, kind: JobKind, owner: str) -> Claim | None:
+    """Take the fairest runnable job of a kind; None when there is none."""
+    with backend.database.writing() as connection:
+        query = in_order(sa.select(jobs.c.id, jobs.c.state).where(runnable(), jobs.c.kind == kind))
+        found = connection.execute(
+            query.limit(1).with_for_update(of=jobs, skip_locked=True)
+        ).one_or_none()
+        if found is None:
+            return None
+        changes: Json = {
+            "lease_epoch": jobs.c.lease_epoch + 1,
+            "lease_owner": owner,
+            "lease_until": now() + backend.settings.lease_seconds,
+            "served_at": now(),
+            "notifications": 0,
+            "started_at": sa.func.coalesce(jobs.c.started_at, now()),
+        }
+        if found.state != JobState.RUNNING:
+            changes["state"] = JobState.RUNNING
+        row = transitions.change(connection, jobs.c.id == found.id, runnable(), **changes)
+        if row is None:
+            return None
+        _served_now(connection, row.owner)
+        return Claim(job=transitions.read_job(row), epoch=row.lease_epoch, owner=owner)
+
+
+def renew(backend: Backend, claim: Claim, progress: Progress, metrics: Json) -> str | None:
+    """Extend the lease and record how far the slice is; what the owner asked for meanwhile.
+
+    Raises LeaseLost.
+    """
+    statement = (
+        sa.update(jobs)
+        .where(*_fence(claim))
+        .values(
+            lease_until=now() + backend.settings.lease_seconds,
+            progress=transitions.progress_json(progress),
+            metrics=metrics,
+            version=jobs.c.version + 1,
+        )
+        .returning(jobs.c.pending)
+    )
+    with backend.database.writing() as connection:
+        row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise LeaseLost(f"the lease of {claim.job.id} was taken away")
+    return row.pending  # type: ignore[no-any-return]
+
+
+def wanted(backend: Backend, claim: Claim) -> str | None:
+    """What the owner asked for meanwhile ("cancel", "pause"). Raises LeaseLost."""
+    with backend.database.reading() as connection:
+        row = connection.execute(sa.select(jobs.c.pending).where(*_fence(claim))).one_or_none()
+    if row is None:
+        raise LeaseLost(f"the lease of {claim.job.id} was taken away")
+    return row.pending  # type: ignore[no-any-return]
+
+
+def record(backend: Backend, claim: Claim, items: list[tuple[str, Json, str | None]]) -> None:
+    """Add events (type, data, key) of a running slice; a repeated slice adds none twice."""
+    with backend.database.writing() as connection:
+        for kind, data, key in items:
+            events.append(connection, claim.job.id, kind, data, key)
+
+
+def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
+    """Make a slice's result the truth and, if there is more to do, ring for the next one.
+
+    A cancel or pause asked for while it ran takes effect here, unless the job is finished: then
+    the finish has won. Raises LeaseLost; nothing has changed then.
+    """
+    job = claim.job
+    with backend.database.writing() as connection:
+        pending = connection.scalar(
+            sa.select(jobs.c.pending).where(*_fence(claim)).with_for_update()
+        )
+        values: Json = {
+            "slices": jobs.c.slices + 1,
+            "progress": transitions.progress_json(publication.progress),
+            "metrics": publication.metrics,
+            "attempts": 0,
+            "lost_leases": 0,
+            "result": publication.result,
+            "error": publication.error,
+        }
+        if publication.checkpoint:
+            values["checkpoint"] = transitions.file_json(publication.checkpoint)
+            values["previous_checkpoint"] = transitions.file_json(job.checkpoint)
+        if publication.candidate:
+            values["candidate"] = publication.candidate
+        state = publication.state
+        if state is JobState.RUNNING and pending == "cancel":
+            state = JobState.CANCELLED
+        if publication.slice is not None:
+            data = publication.slice | {"number": job.slices + 1}
+            events.append(connection, job.id, "slice", data, f"slice:{job.slices + 1}")
+        if state.final:
+            stopped = "cancelled" if state is JobState.CANCELLED else publication.stopped
+            row = transitions.finish(
+                connection, *_fence(claim), state=state, stopped=stopped, **values
+            )
+        elif pending == "pause":
+            row = transitions.wait_again(
+                connection, *_fence(claim), **(values | {"state": JobState.PAUSED})
+            )
+        else:
+            row = _next_slice(connection, claim, values)
+        if row is None:
+            raise LeaseLost(f"the lease of {job.id} was taken away before its slice was published")
+        published = transitions.read_job(row)
+    if published.state is JobState.RUNNING:
+        backend.doorbell.ring(QUEUES[job.kind])
+    return published
+
+
+def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
+    """End the lease of a holder that died or failed; the job waits again, or fails as poison.
+
+    `reason` is told to the owner of the job when it happens MOST_ATTEMPTS times at one slice with
+    no progress in between. None when the holder held nothing any more.
+    """
+    held = (jobs.c.lease_owner == owner, jobs.c.lease_until.is_not(None))
+    attempts = jobs.c.attempts + 1
+    with backend.database.writing() as connection:
+        row = transitions.wait_again(
+            connection, *held, attempts < MOST_ATTEMPTS, attempts=attempts, not_before=now()
+        )
+        if row is not None:
+            events.append(connection, row.id, "log", {"level": "warning", "message": reason})
+        else:
+            error = {"code": "failed_repeatedly", "message": reason}
+            row = transitions.finish(
+                connection, *held, state=JobState.FAILED, attempts=attempts, error=error
+            )
+        job = transitions.read_job(row) if row is not None else None
+    if job is not None and not job.state.final:
+        backend.doorbell.ring(QUEUES[job.kind])
+    return job
+
+
+def _next_slice(connection: sa.Connection, claim: Claim, values: Json) -> "sa.Row[Any] | None":
+    """Free the lease of a running job for whoever takes the next slice."""
+    free: Json = {
+        "lease_until": None,
+        "lease_owner": None,
+        "waiting_since": now(),
+        "not_before": now(),
+        "notified_at": now(),
+        "notifications": 0,
+    }
+    return transitions.change(connection, *_fence(claim), **(values | free))
+
+
+def _fence(claim: Claim) -> tuple["sa.ColumnElement[bool]", ...]:
+    return (
+        jobs.c.id == claim.job.id,
+        jobs.c.lease_epoch == claim.epoch,
+        jobs.c.slices == claim.job.slices,
+        jobs.c.state == JobState.RUNNING,
+    )
+
+
+def _served_now(connection: sa.Connection, owner: str) -> None:
+    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(
+        owners
+    )
+    statement = insert.values(owner=owner, served_at=now())
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["owner"], set_={"served_at": now()})
+    )

@@ -1,0 +1,169 @@
+"""What may be lost at any moment: progress a second old, who is alive, answers on their way.
+
+Everything here is in Redis and expires by itself. No function decides anything about a job: when
+Redis is gone, pages show a little less and predictions answer 503, nothing else.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.errors import Unavailable
+from worker.records import Json, Progress, WorkerInfo
+
+if TYPE_CHECKING:
+    from worker.backend import Backend
+
+PREFIX = "lstmq:"
+WORKER_SECONDS = 12  # a worker that has not reported for so long is gone
+PROGRESS_SECONDS = 30
+ANSWER_SECONDS = 60
+# After Redis failed to answer, ask it again only after a moment: a frozen server must not cost
+# every page its socket timeout.
+SKIP_SECONDS = 2.0
+
+
+class Live:
+    """A Redis client that knows our keys."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=2.0,
+            socket_connect_timeout=1.0,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        self._skip_until = 0.0
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._redis.close()
+
+    def ping(self) -> None:
+        """Raise Unavailable with the reason when Redis does not answer."""
+        try:
+            self._redis.ping()
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+
+    # -- progress ---------------------------------------------------------------------------------
+
+    def report_progress(self, job: str, progress: Progress, metrics: Json) -> None:
+        """Best effort: a lost report is repaired by the next one."""
+        value = json.dumps({"progress": asdict(progress), "metrics": metrics})
+        self._try(lambda: self._redis.set(f"{PREFIX}progress:{job}", value, ex=PROGRESS_SECONDS))
+
+    def progress(self, jobs: Sequence[str]) -> dict[str, Json]:
+        """The newest reports of these jobs, as far as there are any."""
+        if not jobs:
+            return {}
+        keys = [f"{PREFIX}progress:{job}" for job in jobs]
+        found: Any = self._try(lambda: self._redis.mget(keys)) or []
+        return {job: json.loads(value) for job, value in zip(jobs, found, strict=False) if value}
+
+    # -- workers ----------------------------------------------------------------------------------
+
+    def report_worker(self, info: WorkerInfo) -> None:
+        """Say that this worker is alive; best effort."""
+        key, value = f"{PREFIX}worker:{info.name}", json.dumps(asdict(info))
+        self._try(lambda: self._redis.set(key, value, ex=WORKER_SECONDS))
+
+    def report_current(self, worker: str, job: str | None) -> None:
+        """Say what a worker works on; None: nothing."""
+        key = f"{PREFIX}current:{worker}"
+        if job is None:
+            self._try(lambda: self._redis.delete(key))
+        else:
+            self._try(lambda: self._redis.set(key, job, ex=WORKER_SECONDS))
+
+    def forget_worker(self, name: str) -> None:
+        """Say good-bye, so that nobody waits for the report to expire."""
+        self._try(lambda: self._redis.delete(f"{PREFIX}worker:{name}", f"{PREFIX}current:{name}"))
+
+    def workers(self) -> list[WorkerInfo]:
+        """Every worker that reported lately, by name. Raises Unavailable when Redis is down."""
+        try:
+            keys = sorted(self._redis.scan_iter(match=f"{PREFIX}worker:*", count=500))
+            names = [key.removeprefix(f"{PREFIX}worker:") for key in keys]
+            values: Any = self._redis.mget(keys) if keys else []
+            current: Any = (
+                self._redis.mget([f"{PREFIX}current:{name}" for name in names]) if keys else []
+            )
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        return [
+            WorkerInfo(**(json.loads(value) | {"job": job}))
+            for value, job in zip(values, current, strict=True)
+            if value
+        ]
+
+    def waiting_messages(self, queue: str) -> int:
+        """Messages nobody has taken yet. Raises Unavailable when Redis is down."""
+        try:
+            length: Any = self._redis.llen(queue)
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        return int(length)
+
+    # -- answers of predictions -------------------------------------------------------------------
+
+    def send_answer(self, request: str, item: Json) -> bool:
+        """Append one item to a prediction's answer; False when nobody waits for it any more."""
+        key = f"{PREFIX}answer:{request}"
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.exists(f"{PREFIX}gone:{request}")
+        pipe.rpush(key, json.dumps(item))
+        pipe.expire(key, ANSWER_SECONDS)
+        gone, *_ = pipe.execute()
+        return not gone
+
+    def is_wanted(self, request: str) -> bool:
+        """Whether the one who asked still waits."""
+        return not self._try(lambda: self._redis.exists(f"{PREFIX}gone:{request}"))
+
+    def answers(self, request: str, timeout: float) -> Iterator[Json]:
+        """Items of an answer as they come; ends after `timeout` seconds without the last one.
+
+        Raises Unavailable when Redis fails. When the caller stops listening the predictor is told.
+        """
+        key, deadline = f"{PREFIX}answer:{request}", time.monotonic() + timeout
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                # Short waits, so that a frozen Redis is found out by the socket timeout.
+                popped: Any = self._redis.blpop([key], timeout=min(left, 1.0))
+                if popped:
+                    yield json.loads(popped[1])
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        finally:
+            self._try(lambda: self._redis.set(f"{PREFIX}gone:{request}", 1, ex=ANSWER_SECONDS))
+            self._try(lambda: self._redis.delete(key))
+
+    def _try(self, call: Any) -> Any:
+        if time.monotonic() < self._skip_until:
+            return None
+        try:
+            return call()
+        except redis.RedisError:
+            self._skip_until = time.monotonic() + SKIP_SECONDS
+            return None
+
+
+def workers(backend: "Backend") -> list[WorkerInfo]:
+    """Every worker that reported lately, by name. Raises Unavailable when Redis is down."""
+    return backend.live.workers()
+
+
+def workers_online(backend: "Backend", queue: str = "train") -> int | None:
+    """How many workers of a queue are alive; None: unknown, Redis is down."""
+    try:
+        return sum(worker.queue == queue for worker in workers(backend))
+    except Unavailable:
+        return None

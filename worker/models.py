@@ -1,0 +1,193 @@
+"""Models: folders of four files under a name somebody chose."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lstmcore.errors import CheckpointError
+from lstmcore.model_record import FILES, parse_model_record
+from worker import database, paging
+from worker.backend import Backend
+from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
+from worker.naming import check_name, new_id
+from worker.records import FINAL_STATES, Json, Model, Page, StoredFile
+
+TABLE = database.models
+
+
+def get(backend: Backend, owner: str, id_or_name: str) -> Model:
+    """One model of this owner, by id or by name. Raises NotFound."""
+    query = sa.select(TABLE).where(
+        TABLE.c.owner == owner, sa.or_(TABLE.c.id == id_or_name, TABLE.c.name == id_or_name)
+    )
+    with backend.database.reading() as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        raise NotFound(f"there is no model {id_or_name}")
+    # An id always means the model that has it, whatever others are called.
+    return read_model(next((row for row in rows if row.id == id_or_name), rows[0]))
+
+
+def list_page(
+    backend: Backend,
+    owner: str,
+    *,
+    limit: int = 20,
+    after: str | None = None,
+    name: str | None = None,
+) -> Page[Model]:
+    """Models of this owner, newest first; `name` finds those whose name contains it."""
+    query = sa.select(TABLE).where(TABLE.c.owner == owner)
+    if name:
+        query = query.where(TABLE.c.name.icontains(name, autoescape=True))
+    with backend.database.reading() as connection:
+        return paging.page_of(connection, query, TABLE, after=after, limit=limit, read=read_model)
+
+
+def rename(backend: Backend, owner: str, id_or_name: str, name: str) -> Model:
+    """Give a model another name. Raises InvalidInput when the owner uses it already."""
+    model, clean = get(backend, owner, id_or_name), check_name(name)
+    try:
+        with backend.database.writing() as connection:
+            connection.execute(sa.update(TABLE).where(TABLE.c.id == model.id).values(name=clean))
+    except sa.exc.IntegrityError as error:
+        raise InvalidInput(
+            f"you have another model called {clean}",
+            [{"loc": ["name"], "msg": "choose a name that no other model of yours has"}],
+        ) from error
+    return get(backend, owner, model.id)
+
+
+def delete(backend: Backend, owner: str, id_or_name: str) -> None:
+    """Remove a model. Raises WrongState while an unfinished job needs it."""
+    model = get(backend, owner, id_or_name)
+    jobs = database.jobs
+    with backend.database.writing() as connection:
+        unfinished = connection.execute(
+            sa.select(jobs.c.id, jobs.c.config).where(
+                jobs.c.owner == owner, jobs.c.state.not_in(FINAL_STATES)
+            )
+        )
+        for job in unfinished:
+            if model.id in (job.config.get("model"), job.config.get("init_from")):
+                raise WrongState(f"the job {job.id} still needs this model", "in use")
+        connection.execute(sa.delete(TABLE).where(TABLE.c.id == model.id))
+        points_at = sa.select(jobs.c.candidate).where(jobs.c.id == model.job)
+        shared = connection.scalar(points_at)
+    if not shared:
+        backend.store.delete(*model.files.values())
+
+
+def open_file(backend: Backend, model: Model, filename: str) -> Iterator[bytes]:
+    """One file of the folder in chunks. Raises NotFound, StoreError."""
+    if filename not in model.files:
+        raise NotFound(f"a model has no file {filename}")
+    return backend.store.stream(model.files[filename])
+
+
+def read_bytes(backend: Backend, model: Model, filename: str) -> bytes:
+    """One file of the folder. Raises NotFound, StoreError."""
+    return b"".join(open_file(backend, model, filename))
+
+
+def download(backend: Backend, model: Model, folder: Path) -> Path:
+    """Copy the model's files into a local folder, which is made. Raises StoreError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in model.files.items():
+        backend.store.download(file, folder / name)
+    return folder
+
+
+def import_folder(backend: Backend, owner: str, name: str, files: dict[str, bytes]) -> Model:
+    """Store a folder that was made here or elsewhere as a model.
+
+    Only the names and the configuration are checked here; tensors are checked against the
+    configuration by the worker that loads them. Raises InvalidInput, Unavailable.
+    """
+    if sorted(files) != sorted(FILES):
+        raise InvalidInput(
+            f"a model is exactly the files {', '.join(FILES)}; got {', '.join(sorted(files))}",
+            [{"loc": ["file"], "msg": "put exactly those four files into the zip"}],
+        )
+    try:
+        record = parse_model_record(files["config.json"])
+    except CheckpointError as error:
+        raise InvalidInput(str(error), [{"loc": ["file"], "msg": str(error)}]) from error
+    identifier, clean = new_id("model"), check_name(name)
+    try:
+        stored = {
+            filename: asdict(backend.store.put(f"models/{identifier}/{filename}", data))
+            for filename, data in files.items()
+        }
+    except StoreError as error:
+        raise Unavailable(f"the model could not be stored: {error}") from error
+    with backend.database.writing() as connection:
+        add(
+            connection,
+            identifier=identifier,
+            owner=owner,
+            name=clean,
+            job=None,
+            config=record.config.model_dump(mode="json"),
+            metrics={
+                "step": record.step,
+                "train_loss": record.train_loss,
+                "validation_loss": record.validation_loss,
+            },
+            files=stored,
+        )
+    return get(backend, owner, identifier)
+
+
+def add(
+    connection: sa.Connection,
+    *,
+    owner: str,
+    name: str,
+    job: str | None,
+    config: Json,
+    metrics: Json,
+    files: Json,
+    identifier: str | None = None,
+) -> str:
+    """Add a model within the caller's transaction; its id. A name in use gets a number."""
+    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(
+        TABLE
+    )
+    identifier = identifier or new_id("model")
+    suffix = 1
+    while True:
+        row = {
+            "id": identifier,
+            "owner": owner,
+            "name": name if suffix == 1 else f"{name} {suffix}",
+            "job": job,
+            "created_at": database.now(),
+            "config": config,
+            "metrics": metrics,
+            "files": files,
+        }
+        statement = insert.values(**row).on_conflict_do_nothing(index_elements=["owner", "name"])
+        if connection.execute(statement.returning(TABLE.c.id)).one_or_none():
+            return identifier
+        suffix += 1
+
+
+def read_model(row: "sa.Row[Any]") -> Model:
+    """The record of a row."""
+    values = row._asdict()
+    files = {name: StoredFile(**file) for name, file in values["files"].items()}
+    return Model(**(values | {"files": files}))
+
+
+def get_any(backend: Backend, identifier: str) -> Model:
+    """A model by id whoever owns it: for workers, whose jobs were checked when submitted."""
+    with backend.database.reading() as connection:
+        row = connection.execute(sa.select(TABLE).where(TABLE.c.id == identifier)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no model {identifier}")
+    return read_model(row)

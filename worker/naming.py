@@ -1,0 +1,23 @@
+"""Ids that we make and names that people choose."""
+
+import secrets
+
+from worker.errors import InvalidInput
+
+LONGEST_NAME = 200
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as `job-3f9c…`: 80 random bits, safe in URLs and file names."""
+    return f"{prefix}-{secrets.token_hex(10)}"
+
+
+def check_name(name: str) -> str:
+    """A name on one line, not empty, not too long. Raises InvalidInput."""
+    clean = " ".join(name.split())
+    if not clean or len(clean) > LONGEST_NAME or not clean.isprintable():
+        raise InvalidInput(
+            f"a name needs 1 to {LONGEST_NAME} printable characters",
+            [{"loc": ["name"], "msg": f"give 1 to {LONGEST_NAME} printable characters"}],
+        )
+    return clean

@@ -1,0 +1,170 @@
+"""The sweep: sends again what was lost and makes true what nobody answered.
+
+Stateless; any number of copies may run at once, since every move it makes is one conditional
+UPDATE. `python -m worker.recovery` runs it for ever. What it does:
+
+1. A cancel or pause that the worker did not answer within seconds takes effect without it.
+2. A lease that ran out (its worker is gone, cut off or stopped) is ended; the job waits again.
+3. A job that waits while the queue holds too few messages is announced again: messages are lost
+   when Redis is emptied, restarted or unreachable at the moment of a submit.
+"""
+
+import logging
+import signal
+import threading
+from dataclasses import dataclass
+from typing import get_args
+
+import sqlalchemy as sa
+
+from worker import events, transitions
+from worker.backend import Backend, open_backend
+from worker.database import jobs, now
+from worker.errors import Unavailable
+from worker.queue import QUEUES
+from worker.records import JobKind, JobState
+from worker.scheduling import runnable
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+ANSWER_SECONDS = 2.5  # a worker answers a cancel or pause sooner than this
+FIRST_REMINDER_SECONDS = 10
+MOST_REMINDER_DOUBLINGS = 6
+MOST_LOST_LEASES = 10
+LONGEST_BACK_OFF_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one sweep changed."""
+
+    answered: int  # overdue cancels and pauses
+    recovered: int  # leases that had run out
+    announced: int  # messages sent again
+
+
+def sweep(backend: Backend) -> Sweep:
+    """Do the three things once."""
+    return Sweep(
+        answered=_answer_overdue(backend),
+        recovered=_recover_expired(backend),
+        announced=sum(_announce(backend, kind) for kind in get_args(JobKind)),
+    )
+
+
+def _answer_overdue(backend: Backend) -> int:
+    overdue = (jobs.c.pending_at < now() - ANSWER_SECONDS, jobs.c.state == JobState.RUNNING)
+    answered = 0
+    with backend.database.reading() as connection:
+        rows = connection.execute(sa.select(jobs.c.id, jobs.c.pending).where(*overdue)).all()
+    for identifier, pending in rows:
+        this = (jobs.c.id == identifier, jobs.c.pending == pending, *overdue)
+        with backend.database.writing() as connection:
+            if pending == "cancel":
+                row = transitions.finish(
+                    connection, *this, state=JobState.CANCELLED, stopped="cancelled"
+                )
+            else:
+                row = transitions.wait_again(connection, *this, state=JobState.PAUSED)
+            answered += row is not None
+    return answered
+
+
+def _recover_expired(backend: Backend) -> int:
+    expired = (jobs.c.lease_until < now(), jobs.c.state == JobState.RUNNING)
+    recovered = 0
+    with backend.database.reading() as connection:
+        found = connection.execute(
+            sa.select(jobs.c.id, jobs.c.kind, jobs.c.lost_leases).where(*expired)
+        ).all()
+    for identifier, kind, lost in found:
+        this = (jobs.c.id == identifier, *expired)
+        with backend.database.writing() as connection:
+            if lost + 1 >= MOST_LOST_LEASES:
+                message = f"{MOST_LOST_LEASES} workers in a row were lost while they ran it"
+                error = {"code": "workers_lost", "message": message}
+                row = transitions.finish(connection, *this, state=JobState.FAILED, error=error)
+            else:
+                # The first time at once: machines do go away. Then ever more slowly.
+                back_off = min(2.0**lost, LONGEST_BACK_OFF_SECONDS) if lost else 0.0
+                row = transitions.wait_again(
+                    connection, *this, lost_leases=lost + 1, not_before=now() + back_off
+                )
+                if row is not None:
+                    message = "the worker was lost; another one goes on from the last checkpoint"
+                    data = {"level": "warning", "message": message}
+                    events.append(connection, identifier, "log", data)
+        if row is not None:
+            recovered += 1
+            backend.doorbell.ring(QUEUES[kind])
+    return recovered
+
+
+def _announce(backend: Backend, kind: JobKind) -> int:
+    """Send as many messages as the queue is short of, for jobs that have waited long enough.
+
+    The doubling keeps a queue that is merely long from being flooded when its length is unknown.
+    """
+    doublings = sa.case(
+        *((jobs.c.notifications == n, 2.0**n) for n in range(MOST_REMINDER_DOUBLINGS)),
+        else_=2.0**MOST_REMINDER_DOUBLINGS,
+    )
+    waiting = sa.and_(runnable(), jobs.c.kind == kind)
+    due = sa.and_(waiting, jobs.c.notified_at < now() - FIRST_REMINDER_SECONDS * doublings)
+    with backend.database.reading() as connection:
+        identifiers = connection.scalars(sa.select(jobs.c.id).where(due)).all()
+        if not identifiers:
+            return 0
+        count = connection.scalar(sa.select(sa.func.count()).where(waiting)) or 0
+    try:
+        short = count - backend.live.waiting_messages(QUEUES[kind])
+    except Unavailable:
+        return 0
+    sent = 0
+    for identifier in identifiers[: max(0, short)]:
+        with backend.database.writing() as connection:
+            row = transitions.change(
+                connection,
+                jobs.c.id == identifier,
+                due,
+                notified_at=now(),
+                notifications=jobs.c.notifications + 1,
+            )
+        if row is not None and backend.doorbell.ring(QUEUES[kind]):
+            sent += 1
+    return sent
+
+
+def run_for_ever(backend: Backend, stop: threading.Event) -> None:
+    """Sweep every second until told to stop; an unreachable part is waited for."""
+    while not stop.wait(SWEEP_SECONDS):
+        try:
+            done = sweep(backend)
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("the records cannot be reached: %s", error)
+            continue
+        if done.answered or done.recovered or done.announced:
+            log.warning(
+                "answered %d, recovered %d, announced %d",
+                done.answered,
+                done.recovered,
+                done.announced,
+            )
+
+
+def main() -> None:
+    """The process of the sweep."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    backend = open_backend()
+    try:
+        run_for_ever(backend, stop)
+    finally:
+        backend.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The one documented place of every setting: environment variables `LSTMQ_*`, read once at start.
+
+Values and paths only; nothing is opened or started here.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+# sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS, the final NUL included.
+LONGEST_SOCKET_PATH = 103
+
+
+class Settings(BaseSettings):
+    """Settings of one installation. Every field is `LSTMQ_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="LSTMQ_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("var"), description="Folder of everything that must survive.")
+    redis_url: str = Field("", description="Redis or Valkey; empty: the embedded server.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    store_url: str = Field("", description="obstore URL of artifacts; empty: a folder.")
+    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes a free one.")
+    api_keys: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="`owner:key,…`: Bearer keys. Required to listen beyond loopback.",
+    )
+    secret_key: str = Field("", description="Signs CSRF tokens; empty: made and kept in data_dir.")
+
+    slice_seconds: float = Field(20.0, gt=0, description="Aim for the length of a training slice.")
+    lease_seconds: float = Field(20.0, gt=0, description="A slice not renewed for so long is lost.")
+    train_workers: int = Field(1, ge=0, description="Training workers `lstmq up` starts.")
+    predict_workers: int = Field(1, ge=0, description="Predictors `lstmq up` starts.")
+    threads: int = Field(1, ge=1, description="Torch threads a worker.")
+    model_cache_bytes: int = Field(
+        512 * MEBIBYTE, ge=0, description="Memory a predictor keeps loaded models in."
+    )
+
+    max_upload_bytes: int = Field(100 * MEBIBYTE, ge=1, description="Largest uploaded file.")
+    max_body_bytes: int = Field(16 * MEBIBYTE, ge=1, description="Largest JSON or form body.")
+    max_active_jobs: int = Field(20, ge=0, description="Active jobs an owner; 0: no limit.")
+    max_training_bytes: int = Field(
+        4096 * MEBIBYTE, ge=1, description="Estimated memory above which a training is refused."
+    )
+    requests_per_minute: int = Field(
+        1200, ge=0, description="Requests a minute a key; 0: no limit. Not counted without keys."
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _parse_api_keys(cls, value: object) -> object:
+        """`"alice:s3cret,bob:hunter2"` → `{"alice": "s3cret", "bob": "hunter2"}`."""
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, str] = {}
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            owner, colon, key = entry.partition(":")
+            if not (owner.strip() and colon and key.strip()):
+                raise ValueError("write LSTMQ_API_KEYS as owner:key,owner:key")
+            keys[owner.strip()] = key.strip()
+        return keys
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> "Settings":
+        if self.host not in LOOPBACK_HOSTS and not self.api_keys:
+            raise ValueError(
+                f"LSTMQ_HOST={self.host} would let anybody in: set LSTMQ_API_KEYS=owner:key first"
+            )
+        return self
+
+    @cached_property
+    def socket_path(self) -> Path:
+        """Absolute path of the embedded server's unix socket."""
+        return self.data_dir / "valkey.sock"
+
+    @property
+    def effective_redis_url(self) -> str:
+        """The Redis to use, the embedded one included."""
+        return self.redis_url or f"unix://{self.socket_path}"
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database to use."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'lstmq.sqlite'}"
+
+    @property
+    def effective_store_url(self) -> str:
+        """The artifact store to use."""
+        return self.store_url or (self.data_dir / "store").as_uri()
+
+    def check_socket_path(self) -> None:
+        """Raise ValueError when the embedded server's socket path is longer than systems allow."""
+        if not self.redis_url and len(str(self.socket_path).encode()) > LONGEST_SOCKET_PATH:
+            raise ValueError(
+                f"the socket path {self.socket_path} is longer than {LONGEST_SOCKET_PATH} bytes: "
+                "choose a shorter LSTMQ_DATA_DIR, or set LSTMQ_REDIS_URL"
+            )

@@ -1,0 +1,220 @@
+"""One slice of a training: (job, checkpoint n) → checkpoint n + 1.
+
+A slice claims nothing and publishes nothing by itself: `tasks` hands it a claim, `leases.publish`
+makes its result true. What it writes lies under names that carry the slice and the lease epoch, so
+two workers that both believe they hold the job never touch the same file.
+"""
+
+import shutil
+import tempfile
+import time
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lstmcore.config import parse_config
+from lstmcore.errors import CheckpointError, LSTMError
+from lstmcore.model_record import FILES
+from lstmcore.sampling import LanguageModel, load_model
+from lstmcore.training import Evaluated, Sampled, StepDone, Trainer
+from worker import datasets, leases, models, shutdown
+from worker.backend import Backend
+from worker.keeping import LeaseKeeper
+from worker.records import Job, JobState, Json, Progress, StoredFile
+
+# Saving may take this share of the time at most: slices stretch when a checkpoint is expensive.
+SLICES_PER_SAVE_COST = 50
+MOST_LIVE_TRAINERS = 3
+
+
+@dataclass
+class LiveTrainer:
+    """A trainer kept in memory between the slices of its job."""
+
+    trainer: Trainer
+    slices: int  # published when it was kept: it must be the newest
+    save_seconds: float = 0.0
+
+
+class SliceRunner:
+    """Runs slices in one process, one at a time."""
+
+    def __init__(self, backend: Backend, worker: str) -> None:
+        self._backend, self._worker = backend, worker
+        self._live: OrderedDict[str, LiveTrainer] = OrderedDict()
+
+    def run(self, claim: leases.Claim) -> Job:
+        """Train for about a slice and publish it; the record afterwards.
+
+        Raises LeaseLost when the job was taken away meanwhile, and whatever made it fail.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="lstmq-slice-"))
+        try:
+            with LeaseKeeper(self._backend, claim, self._worker) as keeper:
+                try:
+                    live = self._trainer(claim.job, folder, keeper)
+                    publication = self._train(claim, live, folder, keeper)
+                except CheckpointError:
+                    raise  # damaged on its way or at rest: worth another attempt
+                except LSTMError as error:
+                    publication = _failure(claim.job, error)
+                keeper.settle()
+                job = leases.publish(self._backend, claim, publication)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._collect(claim.job, job)
+        if job.state is JobState.RUNNING:
+            self._keep(job, live)
+        return job
+
+    def _trainer(self, job: Job, folder: Path, keeper: LeaseKeeper) -> LiveTrainer:
+        live = self._live.pop(job.id, None)
+        if live is not None and live.slices == job.slices:
+            return live
+        threads = self._backend.settings.threads
+        dataset = datasets.get(self._backend, job.owner, str(job.dataset))
+        corpus = datasets.load_corpus(self._backend, dataset)
+        if job.checkpoint is not None:
+            path = self._backend.store.download(job.checkpoint, folder / "from.safetensors")
+            return LiveTrainer(Trainer.resume(path, corpus, threads=threads), job.slices)
+        config = parse_config(job.config)
+        start = self._start_model(config.init_from, folder) if config.init_from else None
+        trainer = Trainer.start(config, corpus, threads=threads, init_from=start)
+        sentence = f"{trainer.language_model.parameters:,} parameters, {trainer.tokenizer.modelled_size:,} tokens"
+        keeper.tell("log", {"level": "info", "message": sentence}, "log:start")
+        return LiveTrainer(trainer, job.slices)
+
+    def _train(
+        self, claim: leases.Claim, live: LiveTrainer, folder: Path, keeper: LeaseKeeper
+    ) -> leases.Publication:
+        """Step until the slice is over, then write its files into the store."""
+        trainer, meter = live.trainer, Meter(live.trainer, claim.job.metrics)
+        seconds = max(
+            self._backend.settings.slice_seconds, SLICES_PER_SAVE_COST * live.save_seconds
+        )
+        for item in trainer.run():
+            meter.note(item, keeper)
+            if keeper.should_stop or shutdown.begun() or meter.seconds > seconds:
+                break
+        began_saving = time.monotonic()
+        checkpoint, candidate = self._store_files(claim, trainer, meter, folder)
+        live.save_seconds = time.monotonic() - began_saving
+        return leases.Publication(
+            state=JobState.RUNNING if trainer.stopped is None else JobState.SUCCEEDED,
+            progress=meter.progress(),
+            metrics=meter.metrics,
+            checkpoint=checkpoint,
+            candidate=candidate,
+            stopped=trainer.stopped,
+            slice={
+                "worker": self._worker,
+                "from_step": meter.first_step,
+                "to_step": trainer.step,
+                "seconds": round(meter.seconds, 3),
+                "save_seconds": round(live.save_seconds, 3),
+            },
+        )
+
+    def _store_files(
+        self, claim: leases.Claim, trainer: Trainer, meter: "Meter", folder: Path
+    ) -> tuple[StoredFile, Json | None]:
+        """The checkpoint, and the best model if it is another one than the record's."""
+        name = f"{claim.job.id}/{claim.job.slices + 1}-{claim.epoch}"
+        path = folder / "to.safetensors"
+        trainer.save(path)
+        checkpoint = self._backend.store.put(f"checkpoints/{name}.safetensors", path)
+        known = claim.job.candidate
+        if known is not None and known["step"] == trainer.best_step:
+            return checkpoint, None
+        trainer.write_best(folder / "model")
+        files = {
+            file: asdict(self._backend.store.put(f"models/{name}/{file}", folder / "model" / file))
+            for file in FILES
+        }
+        metrics = meter.metrics_at(trainer.best_step)
+        return checkpoint, {"step": trainer.best_step, "metrics": metrics, "files": files}
+
+    def _start_model(self, identifier: str, folder: Path) -> LanguageModel:
+        model = models.get_any(self._backend, identifier)
+        return load_model(models.download(self._backend, model, folder / "start"))
+
+    def _keep(self, job: Job, live: LiveTrainer) -> None:
+        live.slices = job.slices
+        self._live[job.id] = live
+        while len(self._live) > MOST_LIVE_TRAINERS:
+            self._live.popitem(last=False)
+
+    def _collect(self, before: Job, after: Job) -> None:
+        """Remove what the record pointed at two slices ago and points at no more."""
+        stale = []
+        if before.previous_checkpoint and after.checkpoint != before.checkpoint:
+            stale.append(before.previous_checkpoint)
+        if before.candidate and after.candidate != before.candidate:
+            stale += [StoredFile(**file) for file in before.candidate["files"].values()]
+        self._backend.store.delete(*stale)
+
+
+class Meter:
+    """Turns what a trainer yields into progress, metrics and events."""
+
+    def __init__(self, trainer: Trainer, metrics: Json) -> None:
+        self._trainer = trainer
+        self._began = time.monotonic()
+        self._tokens = 0
+        self._at_step: dict[int, Json] = {}
+        self.first_step = trainer.step
+        self.metrics: Json = dict(metrics)
+
+    @property
+    def seconds(self) -> float:
+        """How long this slice has trained."""
+        return time.monotonic() - self._began
+
+    def note(self, item: StepDone | Evaluated | Sampled, keeper: LeaseKeeper) -> None:
+        """Take one item of the run in."""
+        if isinstance(item, StepDone):
+            self._tokens += item.tokens
+            if not self._trainer.history:
+                self.metrics["train_loss"] = item.loss
+            keeper.report(self.progress(), self.metrics)
+        elif isinstance(item, Evaluated):
+            self.metrics = {
+                "train_loss": item.train_loss,
+                "validation_loss": item.validation_loss,
+                "validation_perplexity": item.perplexity,
+            }
+            self._at_step[item.step] = self.metrics
+            data = {"step": item.step, "epoch": item.epoch, "is_best": item.is_best} | self.metrics
+            keeper.tell("metrics", data, f"metrics:{item.step}")
+        else:
+            keeper.tell("sample", {"step": item.step, "text": item.text}, f"sample:{item.step}")
+
+    def metrics_at(self, step: int | None) -> Json:
+        """The metrics measured at a step of this slice, else the newest ones."""
+        return self._at_step.get(step or 0, self.metrics) | {"step": step}
+
+    def progress(self) -> Progress:
+        """Where the training is now."""
+        trainer, steps = self._trainer, self._trainer.step - self.first_step
+        a_step = self.seconds / steps if steps else None
+        left = (trainer.total_steps or trainer.step) - trainer.step
+        return Progress(
+            step=trainer.step,
+            total_steps=trainer.total_steps,
+            epoch=trainer.epoch,
+            total_epochs=trainer.total_epochs,
+            tokens_per_second=round(self._tokens / self.seconds, 1) if steps else None,
+            eta_seconds=round(a_step * left, 1) if a_step is not None else None,
+        )
+
+
+def _failure(job: Job, error: LSTMError) -> leases.Publication:
+    """A training that cannot go on, however often it were tried again."""
+    advice = getattr(error, "advice", None)
+    message = f"{error} {advice}" if advice else str(error)
+    return leases.Publication(
+        state=JobState.FAILED,
+        progress=job.progress,
+        metrics=job.metrics,
+        error={"code": type(error).__name__, "message": message},
+    )

@@ -1,0 +1,129 @@
+"""The artifact store: texts, checkpoints and models, each written once and checksummed.
+
+A folder, S3, GCS or Azure through obstore. An artifact is never overwritten; its key is made here
+and carries whatever tells two writers apart. What `put` returns is safe to point a record at: in a
+folder the file and the names leading to it were synced to the disk first, which obstore leaves out.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote, urlparse
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from worker.errors import StoreError
+from worker.records import StoredFile
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class ArtifactStore:
+    """Immutable files by key; every read is checked against the checksum in the record."""
+
+    def __init__(self, url: str) -> None:
+        """`url`: `file:///folder`, `s3://bucket/prefix`, … (credentials from the environment)."""
+        self.folder: Path | None = None
+        self._store: ObjectStore
+        if url.startswith("file:"):
+            self.folder = Path(unquote(urlparse(url).path))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._store = LocalStore(self.folder)
+        else:
+            self._store = from_url(url)
+
+    def put(self, key: str, source: bytes | Path) -> StoredFile:
+        """Write an artifact under a fresh key and sync it.
+
+        Raises StoreError when the store refuses it (full, read-only, unreachable, key in use).
+        """
+        digest = hashlib.sha256()
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                size = sum(len(chunk) for chunk in _chunks(file, digest))
+        else:
+            digest.update(source)
+            size = len(source)
+        try:
+            obstore.put(self._store, key, source, mode="create", use_multipart=False)
+            self._sync(key)
+        except AlreadyExistsError as error:
+            raise StoreError(f"the artifact {key} exists already") from error
+        except (BaseError, OSError) as error:
+            raise StoreError(f"the artifact {key} cannot be written: {error}") from error
+        return StoredFile(key=key, sha256=digest.hexdigest(), bytes=size)
+
+    def read(self, file: StoredFile) -> bytes:
+        """The whole artifact. Raises StoreError when it is missing or was changed."""
+        return b"".join(self.stream(file))
+
+    def stream(self, file: StoredFile) -> Iterator[bytes]:
+        """The artifact in chunks; StoreError after the last one when the checksum differs."""
+        digest = hashlib.sha256()
+        try:
+            for chunk in obstore.get(self._store, file.key).stream(min_chunk_size=CHUNK_BYTES):
+                data = bytes(chunk)
+                digest.update(data)
+                yield data
+        except (BaseError, OSError) as error:
+            raise StoreError(f"the artifact {file.key} cannot be read: {error}") from error
+        if digest.hexdigest() != file.sha256:
+            raise StoreError(f"the artifact {file.key} is damaged: its checksum differs")
+
+    def download(self, file: StoredFile, target: Path) -> Path:
+        """Copy an artifact to a local file; nothing is left at `target` when it is damaged."""
+        try:
+            with target.open("wb") as out:
+                for chunk in self.stream(file):
+                    out.write(chunk)
+        except StoreError:
+            target.unlink(missing_ok=True)
+            raise
+        return target
+
+    def delete(self, *files: StoredFile) -> None:
+        """Remove artifacts that no record points at any more; missing ones are fine."""
+        for file in files:
+            try:
+                obstore.delete(self._store, file.key)
+            except FileNotFoundError:
+                continue
+            except (BaseError, OSError) as error:
+                raise StoreError(f"the artifact {file.key} cannot be removed: {error}") from error
+
+    def check(self) -> None:
+        """Raise StoreError unless the store answers and, as a folder, has room and is writable."""
+        if self.folder is not None:
+            if not os.access(self.folder, os.W_OK):
+                raise StoreError(f"the folder {self.folder} is not writable")
+            if shutil.disk_usage(self.folder).free < CHUNK_BYTES:
+                raise StoreError(f"the disk of {self.folder} is full")
+            return
+        try:
+            next(iter(obstore.list(self._store, chunk_size=1)), None)
+        except (BaseError, OSError) as error:
+            raise StoreError(f"the store does not answer: {error}") from error
+
+    def _sync(self, key: str) -> None:
+        if self.folder is None:
+            return
+        path = self.folder / key
+        for entry in (path, *path.parents):
+            descriptor = os.open(entry, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if entry == self.folder:
+                break
+
+
+def _chunks(file: IO[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+        yield chunk

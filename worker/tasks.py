@@ -1,0 +1,150 @@
+"""The Celery tasks and the life of a worker process. Thin: every task only translates.
+
+The parent of a training pool never imports torch (a forked child would hang) and keeps no database
+connection open; the child opens its own backend. A predictor has no children and loads torch when
+it starts, so that the first request need not wait for it.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import signals
+
+from worker import leases, shutdown
+from worker.backend import Backend, open_backend
+from worker.errors import LeaseLost
+from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, QueueName, app
+from worker.records import WorkerInfo
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 3.0
+
+
+class Process:
+    """What one worker process holds; made in the process that uses it."""
+
+    backend: Backend | None = None
+    runner: Any = None  # SliceRunner or Predictor: importing either loads torch
+
+    def open(self) -> Backend:
+        """The backend of this process."""
+        if self.backend is None:
+            self.backend = open_backend(pooled=self.runner is not None)
+        return self.backend
+
+    def slice_runner(self, worker: str) -> Any:
+        """The runner of training slices; the first call takes the seconds torch takes."""
+        if self.runner is None:
+            from worker.slices import SliceRunner  # noqa: PLC0415 - loads torch
+
+            self.backend = open_backend()
+            self.runner = SliceRunner(self.backend, worker)
+        return self.runner
+
+    def predictor(self, worker: str) -> Any:
+        """The predictor of this process, likewise."""
+        if self.runner is None:
+            from worker.predictions import Predictor  # noqa: PLC0415 - loads torch
+
+            self.backend = open_backend()
+            self.runner = Predictor(self.backend, worker, shutdown.begun)
+        return self.runner
+
+
+_process = Process()
+
+
+@app.task(bind=True, name=ADVANCE_JOB)
+def advance_job(task: Any) -> None:
+    """Run one slice of the job whose turn it is; nothing when there is none."""
+    queue: QueueName = task.request.delivery_info["routing_key"]
+    worker = str(task.request.hostname)
+    if shutdown.begun():
+        # Taken from the queue in the last moment: somebody else should have it.
+        _process.open().doorbell.ring(queue)
+        return
+    runner = _process.predictor(worker) if queue == "predict" else _process.slice_runner(worker)
+    backend = _process.open()
+    claim = leases.claim(backend, queue, owner=task.request.id)
+    if claim is None:
+        return
+    try:
+        runner.run(claim)
+    except LeaseLost as error:
+        log.warning("%s", error)
+    except Exception as error:
+        log.exception("a slice of %s failed", claim.job.id)
+        leases.give_back(backend, claim.owner, f"{type(error).__name__}: {error}")
+
+
+@app.task(bind=True, name=ANSWER_PREDICTION)
+def answer_prediction(
+    task: Any, request: str, model: str, prompts: list[str], sampling: dict[str, Any]
+) -> None:
+    """Answer somebody who waits."""
+    _process.predictor(str(task.request.hostname)).answer(request, model, prompts, sampling)
+
+
+@signals.worker_process_init.connect
+def _child_started(**_: Any) -> None:
+    """In a pool's child: use nothing of the parent's, and be the first to go when memory is out."""
+    global _process  # noqa: PLW0603 - one process, one holder
+    _process = Process()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+@signals.worker_ready.connect
+def _worker_started(sender: Any, **_: Any) -> None:
+    queue: QueueName = "predict" if "predict" in sender.app.amqp.queues.consume_from else "train"
+    backend = _process.open()
+    info = WorkerInfo(
+        name=sender.hostname,
+        queue=queue,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started_at=time.time(),
+        seen_at=time.time(),
+        job=None,
+        threads=backend.settings.threads,
+        version=version("lstmq"),
+    )
+    threading.Thread(
+        target=_report_for_ever, args=(backend, info), name="worker-report", daemon=True
+    ).start()
+    if queue == "predict":
+        _process.predictor(sender.hostname)
+
+
+def _report_for_ever(backend: Backend, info: WorkerInfo) -> None:
+    while not shutdown.begun():
+        backend.live.report_worker(replace(info, seen_at=time.time()))
+        time.sleep(REPORT_SECONDS)
+    backend.live.forget_worker(info.name)
+
+
+@signals.worker_shutting_down.connect
+def _stop_children(**_: Any) -> None:
+    shutdown.begin()
+
+
+@signals.task_failure.connect(sender=advance_job)
+def _child_died(task_id: str, exception: BaseException, **_: Any) -> None:
+    """In the parent: a child that died cannot give its lease back by itself."""
+    if isinstance(exception, WorkerLostError):
+        reason = (
+            f"the training process was ended from outside ({exception}); "
+            "signal 9 mostly means that the machine ran out of memory: "
+            "a smaller model or batch needs less"
+        )
+        leases.give_back(_process.open(), task_id, reason)

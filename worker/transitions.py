@@ -1,0 +1,130 @@
+"""The moves of a job's record: every change of a row goes through here.
+
+A move is one conditional UPDATE; when its condition does not hold nothing changes and the caller is
+told. A change of state adds its event in the same transaction, and a training that ends with
+something learned leaves its model behind.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from worker import events, models
+from worker.database import jobs, now
+from worker.records import Job, JobState, Json, Progress, StoredFile
+
+# What a row looks like while nobody works on it.
+UNLEASED: Json = {"lease_until": None, "lease_owner": None, "pending": None, "pending_at": None}
+
+
+def change(
+    connection: sa.Connection, *conditions: "sa.ColumnElement[bool]", **values: Any
+) -> "sa.Row[Any] | None":
+    """Update the one row that meets the conditions; None when there is none.
+
+    A new `state` is told to those who watch.
+    """
+    statement = (
+        sa.update(jobs)
+        .where(*conditions)
+        .values(version=jobs.c.version + 1, **values)
+        .returning(*jobs.c)
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is not None and "state" in values:
+        data: Json = {"state": str(row.state)}
+        data |= {name: value for name in ("error", "result") if (value := getattr(row, name))}
+        events.append(connection, row.id, "state", data)
+    return row
+
+
+def wait_again(
+    connection: sa.Connection, *conditions: "sa.ColumnElement[bool]", **values: Any
+) -> "sa.Row[Any] | None":
+    """Put a job back into the queue, its lease ended whoever held it."""
+    row = {
+        "state": JobState.QUEUED,
+        "lease_epoch": jobs.c.lease_epoch + 1,
+        "waiting_since": now(),
+        "notified_at": now(),
+        "notifications": 0,
+    }
+    return change(connection, *conditions, **(UNLEASED | row | values))
+
+
+def finish(
+    connection: sa.Connection,
+    *conditions: "sa.ColumnElement[bool]",
+    state: JobState,
+    stopped: str | None = None,
+    **values: Any,
+) -> "sa.Row[Any] | None":
+    """Move a job to a final state and keep what it learned as a model.
+
+    `stopped` says why a training ended ("finished", "early", "time limit", "cancelled").
+    """
+    row = change(
+        connection,
+        *conditions,
+        **(UNLEASED | {"lease_epoch": jobs.c.lease_epoch + 1} | values),
+    )
+    if row is None:
+        return None
+    final: Json = {"state": state, "finished_at": now()}
+    if row.kind == "train" and row.candidate and state is not JobState.FAILED:
+        model = models.add(
+            connection,
+            owner=row.owner,
+            name=row.name,
+            job=row.id,
+            config=row.config,
+            metrics=row.candidate["metrics"],
+            files=row.candidate["files"],
+        )
+        checkpoint = row.checkpoint["key"] if row.checkpoint else None
+        final["result"] = {"model": model, "checkpoint": checkpoint, "stopped": stopped}
+    return change(connection, jobs.c.id == row.id, **final)
+
+
+def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None = None) -> Job:
+    """The record of a row; `live` is a newer report of its progress, if there is one."""
+    progress, metrics = dict(row.progress), dict(row.metrics)
+    if live and row.state == JobState.RUNNING and live["progress"]["step"] >= progress["step"]:
+        progress, metrics = live["progress"], metrics | live["metrics"]
+    return Job(
+        id=row.id,
+        owner=row.owner,
+        kind=row.kind,
+        name=row.name,
+        state=JobState(row.state),
+        config=row.config,
+        dataset=row.dataset,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        version=row.version,
+        slices=row.slices,
+        progress=Progress(**progress),
+        metrics=metrics,
+        pending=row.pending,
+        error=row.error,
+        result=row.result,
+        checkpoint=StoredFile(**row.checkpoint) if row.checkpoint else None,
+        previous_checkpoint=(
+            StoredFile(**row.previous_checkpoint) if row.previous_checkpoint else None
+        ),
+        candidate=row.candidate,
+        attempts=row.attempts,
+        queue_position=position,
+    )
+
+
+def file_json(file: StoredFile | None) -> Json | None:
+    """A stored file as the record keeps it."""
+    return asdict(file) if file else None
+
+
+def progress_json(progress: Progress) -> Json:
+    """Progress as the record keeps it."""
+    return asdict(progress)
