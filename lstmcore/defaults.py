@@ -150,7 +150,7 @@ def _text_training(level: str, tokens: int) -> Json:
         return _shape(
             model, epochs=epochs, batch_size=16, bptt=bptt, learning_rate=4e-3, held_out=0.1
         )
-    budget = 2_000_000 if words else 5_000_000  # tokens read in a few minutes
+    budget = 2_000_000 if words else 9_000_000  # tokens read in a few minutes
     epochs = max(1, min(12, round(budget / tokens)))
     held_out = 0.1 if tokens < MEDIUM_TOKENS else 0.05
     model = _model(128 if words else 64, 256, dropout=0.2 if words else 0.1, tied=words)

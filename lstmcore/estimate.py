@@ -6,7 +6,7 @@ from lstmcore.config import ModelConfig, TrainConfig
 
 FLOAT_BYTES = 4
 GATES = 4  # input, forget, cell and output
-FLOPS_PER_SECOND = 30e9  # of one core, in matrix products as small as ours
+FLOPS_PER_SECOND = 60e9  # of one recent core, in matrix products of our sizes
 STEP_SECONDS = 0.002  # what a step costs however small the net is
 RUNTIME_BYTES = 250 * 1024 * 1024  # torch itself
 # multiply and add, forward and twice backward
@@ -50,7 +50,8 @@ def estimate(
 ) -> Estimate:
     """Cost of a training on `tokens` tokens.
 
-    `vocabulary` is how many tokens the model covers. `documents` is the number of pairs (or, for
+    `vocabulary` is how many tokens the model covers; count one token more for the end of each
+    line where lines are learned. `documents` is the number of pairs (or, for
     the tutorial, of lines); leave it out for running text, which is cut into steps by length.
     """
     training, model = config.training, config.model

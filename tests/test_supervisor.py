@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import MARK, PATIENCE_SECONDS, eventually, marked
+from web.installation import listening
+from web.lock import Occupied
 from web.parts import Part
 from web.supervisor import CannotStart, Supervisor
 
@@ -162,9 +164,6 @@ def test_killing_the_supervisor_itself_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_told() -> None:
-    from web.installation import listening  # noqa: PLC0415
-    from web.lock import Occupied  # noqa: PLC0415
-
     with (
         socket.create_server(("127.0.0.1", 0)) as holder,
         pytest.raises(Occupied, match="--port"),

@@ -28,7 +28,10 @@ TUTORIAL = Path(__file__).parents[1] / "web" / "samples" / "tutorial.txt"
 class Service:
     """A running `lstmq up` on a folder; whatever happens, nothing of it outlives the `with`."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, settings: dict[str, str] | None = None
+    ) -> None:
+        self.folder, self._settings = folder, settings or {}
         self.mark = secrets.token_hex(8)
         self._log = folder.parent / f"{self.mark}.log"
         self._command = [sys.executable, "-m", "web.cli", "up", "--data-dir", str(folder)]
@@ -38,7 +41,10 @@ class Service:
         clean = {name: value for name, value in os.environ.items() if name[:6] != "LSTMQ_"}
         with self._log.open("w") as output:
             self.process = subprocess.Popen(
-                self._command, env={**clean, MARK: self.mark}, stdout=output, stderr=output
+                self._command,
+                env={**clean, **self._settings, MARK: self.mark},
+                stdout=output,
+                stderr=output,
             )
         return self
 

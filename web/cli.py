@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from rich.table import Table
 
 from web.client import ApiError, Client, Json
 from web.lock import Occupied, running_url
+from worker.errors import WorkerError
 from worker.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -44,20 +46,14 @@ def up(port: int | None, data_dir: Path | None, *, sample: bool) -> None:
     """Run the whole service until Ctrl-C."""
     settings = read_settings(port=port, data_dir=data_dir)
     # Only now: the rest of the service reads the settings when it is imported.
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
     from web.installation import prepare  # noqa: PLC0415
     from web.supervisor import CannotStart  # noqa: PLC0415
 
     def on_ready(url: str) -> None:
-        key = next(iter(settings.api_keys.values()), "")
-        with Client(url, key) as client:
-            try:
-                if missing := client.readiness():
-                    say("lstmq", f"not ready: {missing}")
-                if sample and not client.newest("jobs", limit=1):
-                    submit_sample(client)
-            except ApiError as error:
-                say("lstmq", str(error))
-        say("lstmq", f"ready on {url}    (Ctrl-C stops it)")
+        # In a thread of its own: looking after the parts must not wait for answers.
+        threading.Thread(target=greet, args=(settings, url, sample), daemon=True).start()
 
     try:
         with prepare(settings, say, on_ready) as service:
@@ -67,11 +63,24 @@ def up(port: int | None, data_dir: Path | None, *, sample: bool) -> None:
             service.supervisor.run()
     except Occupied as error:
         fail(str(error), OCCUPIED)
-    except CannotStart as error:
+    except (CannotStart, SQLAlchemyError, WorkerError, OSError) as error:
         fail(str(error), 1)
     except ValueError as error:
         fail(str(error), 2)
     say("lstmq", "stopped")
+
+
+def greet(settings: Settings, url: str, sample: bool) -> None:
+    """Say where the service is and what is missing; submit the sample where there is no job."""
+    with Client(url, next(iter(settings.api_keys.values()), "")) as client:
+        try:
+            if missing := client.readiness():
+                say("lstmq", f"not ready: {missing}")
+            if sample and not client.newest("jobs", limit=1):
+                submit_sample(client)
+        except ApiError as error:
+            say("lstmq", str(error))
+    say("lstmq", f"ready on {url}    (Ctrl-C stops it)")
 
 
 @main.command()

@@ -154,9 +154,9 @@ def _ask_facts(client: Client, job: Json, console: Console) -> None:
         console.print(f"  {_mark(got == answer)} {prompt} → {got}{wanted}", soft_wrap=True)
     console.print(f"  [bold]{right}/{len(expected)}[/] right")
     free = {"max_tokens": SAMPLE_TOKENS, "temperature": 0.8, "seed": 1}
-    made_up = client.predict(job["result"]["model"], ["what is the opposite of India"], free)[0]
+    made_up = client.predict(job["result"]["model"], ["what is the opposite of nepal"], free)[0]
     console.print(
-        "  and one nobody taught it: what is the opposite of India → "
+        "  and one nobody taught it: what is the opposite of nepal → "
         + made_up["completions"][0]["text"].strip()
     )
     if right < SHARE_RIGHT * len(expected):
@@ -174,8 +174,10 @@ def _questions() -> Mapping[str, str]:
 def _show_files(settings: Settings, jobs: Mapping[str, Json], console: Console) -> None:
     console.print("\n[bold]Files[/]")
     for name, job in jobs.items():
-        folder = settings.data_dir / "store" / "models" / job["result"]["model"]
-        console.print(f"  {name:<10} {folder}", soft_wrap=True)
+        # A job writes a folder for each better model it finds; the newest is the one that counts.
+        folders = (settings.data_dir / "store" / "models" / job["id"]).iterdir()
+        newest = max(folders, key=lambda folder: folder.stat().st_mtime)
+        console.print(f"  {name:<10} {newest}", soft_wrap=True)
     console.print(f"  {'records':<10} {settings.data_dir / 'lstmq.sqlite'}", soft_wrap=True)
 
 

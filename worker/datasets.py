@@ -132,7 +132,9 @@ def estimate_of(dataset: Dataset, config: TrainConfig) -> Any:
     distinct = summary.distinct_characters if character else summary.distinct_words
     vocabulary = min(distinct, config.tokenizer.vocab_size) + 3
     tokens = summary.characters if character else summary.words
-    return estimate_training(config, vocabulary, tokens)
+    one_by_one = dataset.layout == "pairs" or config.preset == "tutorial"
+    documents = summary.documents if one_by_one else None
+    return estimate_training(config, vocabulary, tokens, documents=documents)
 
 
 def _layout(dataset: Dataset) -> Any:

@@ -66,7 +66,9 @@ def submit_train(
     if resolved.init_from is not None:
         start = models.get(backend, owner, resolved.init_from)
         resolved = resolved.model_copy(update={"init_from": start.id})
-    request = {"kind": "train", "name": name, "dataset": dataset, "config": config}
+    # The text, not its id: a text inside a repeated request is another dataset each time.
+    content = [text.layout, text.file.sha256]
+    request = {"kind": "train", "name": name, "text": content, "config": config}
     return _submit(
         backend,
         owner,

@@ -80,7 +80,8 @@ class SliceRunner:
         config = parse_config(job.config)
         start = self._start_model(config.init_from, folder) if config.init_from else None
         trainer = Trainer.start(config, corpus, threads=threads, init_from=start)
-        sentence = f"{trainer.language_model.parameters:,} parameters, {trainer.tokenizer.modelled_size:,} tokens"
+        parameters, tokens = trainer.language_model.parameters, trainer.tokenizer.modelled_size
+        sentence = f"{parameters:,} parameters, a vocabulary of {tokens:,} tokens"
         keeper.tell("log", {"level": "info", "message": sentence}, "log:start")
         return LiveTrainer(trainer, job.slices)
 

@@ -92,7 +92,7 @@ def preview(identifier: str) -> Response:
     return respond_json(seen | {"estimate": contract.estimate(backend, owner, identifier, config)})
 
 
-def create_from_text(name: str, text: str, layout: str | None = None) -> Dataset:
+def create_from_text(name: str, text: str, layout: Layout | None = None) -> Dataset:
     """Store a text that came inside a JSON body for the request's owner."""
     return contract.create(
         current_backend(),

@@ -2,6 +2,7 @@
 
 from itertools import chain
 from pathlib import PureWindowsPath
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import UnsupportedMediaType
@@ -98,4 +99,7 @@ def download(reference: str) -> Response:
 def _attachment(filename: str) -> str:
     """Tell the browser to save it under this name, or one without what a file cannot be called."""
     safe = "".join("_" if char in '/\\:*?"<>|' else char for char in filename).lstrip(".")
-    return dump_options_header("attachment", {"filename": safe})
+    names = {"filename": safe.encode("ascii", "replace").decode().replace("?", "_")}
+    if names["filename"] != safe:
+        names["filename*"] = f"UTF-8''{quote(safe, safe='')}"
+    return dump_options_header("attachment", names)

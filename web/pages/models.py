@@ -6,12 +6,14 @@ from flask import render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from lstmcore.config import FIELD_HELP, Sampling
+from lstmcore.errors import LSTMError
+from lstmcore.model_record import SETTINGS, ModelRecord, parse_model_record
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages, see_other
 from web.security import check_csrf
 from worker import live
 from worker import models as contract
-from worker.errors import InvalidInput
+from worker.errors import InvalidInput, StoreError
 from worker.records import Model
 
 PAGE_LENGTH = 25
@@ -55,9 +57,13 @@ def delete_model(reference: str) -> Response:
 
 def _render(record: Model, typed_name: str | None = None, message: str = "") -> str:
     tokenizer: dict[str, Any] = record.config.get("tokenizer", {})
+    folder = _folder_record(record)
+    answers = folder is not None and folder.layout == "pairs"
     return render_template(
         "model.html",
         model=record,
+        folder=folder,
+        answers=answers,
         typed_name=record.name if typed_name is None else typed_name,
         message=message,
         help=FIELD_HELP,
@@ -69,5 +75,14 @@ def _render(record: Model, typed_name: str | None = None, message: str = "") -> 
             # What to put between two words when a click continues the text: tokens of other
             # tokenizers bring their own space.
             "joiner": " " if tokenizer.get("strip_punctuation") else "",
+            "answers": answers,
         },
     )
+
+
+def _folder_record(record: Model) -> ModelRecord | None:
+    """What the model's own folder says; None when it is damaged, which shows when it is asked."""
+    try:
+        return parse_model_record(contract.read_bytes(current_backend(), record, SETTINGS))
+    except (StoreError, LSTMError):
+        return None

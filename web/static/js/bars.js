@@ -4,7 +4,7 @@ import { share } from "./format.js";
 const SPECIAL = { "<eos>": "end of line", "<sep>": "answer begins", "<unk>": "unknown word" };
 
 export class Bars {
-  // onPick(token) is called with the text of the token that was chosen
+  // onPick(token) is called with the text of the token that was chosen; null: only to look at
   constructor(list, onPick) {
     this.list = list;
     this.onPick = onPick;
@@ -25,9 +25,8 @@ export class Bars {
 
   item({ token, probability }) {
     const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.token = token;
+    const button = document.createElement(this.onPick ? "button" : "div");
+    button.className = "bar";
     const word = document.createElement("span");
     word.className = token in SPECIAL ? "word special" : "word";
     word.dir = "auto";
@@ -40,8 +39,11 @@ export class Bars {
     percent.className = "share";
     percent.textContent = share(probability);
     button.append(word, bar, percent);
-    button.disabled = token in SPECIAL && token !== "<eos>";
-    button.addEventListener("click", () => this.onPick(token === "<eos>" ? "\n" : token));
+    if (this.onPick) {
+      button.type = "button";
+      button.disabled = token in SPECIAL && token !== "<eos>";
+      button.addEventListener("click", () => this.onPick(token === "<eos>" ? "\n" : token));
+    }
     item.append(button);
     return item;
   }

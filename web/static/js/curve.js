@@ -41,8 +41,12 @@ export class Curve {
     const steps = this.columns[0];
     this.blank.hidden = steps.length > 0;
     if (!steps.length) return;
-    if (this.chart) this.chart.setData(this.columns);
-    else this.chart = new uPlot(this.options(), this.columns, this.plot);
+    const data = this.data();
+    if (this.chart && this.chart.series.length !== data.length) this.chart.destroy();
+    else if (this.chart) this.chart.setData(data);
+    if (this.chart?.series.length !== data.length) {
+      this.chart = new uPlot(this.options(data.length), data, this.plot);
+    }
     this.showNewest(this.chart);
     const last = steps.length - 1;
     const held = this.columns[2][last];
@@ -52,6 +56,12 @@ export class Curve {
         `${loss(this.columns[1][last])}` +
         (held === null ? "." : ` and the loss on held-out text ${loss(held)}.`),
     );
+  }
+
+  // Without held-out text there is one line only.
+  data() {
+    const held = this.columns[2].some((value) => value !== null);
+    return held ? this.columns : this.columns.slice(0, 2);
   }
 
   showNewest(chart) {
@@ -72,7 +82,7 @@ export class Curve {
     }
   }
 
-  options() {
+  options(columns) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = {
@@ -103,7 +113,7 @@ export class Curve {
         { label: "step", value: (chart, value) => (value === null ? "–" : integer(value)) },
         line("training", colour("--accent")),
         line("held out", colour("--amber"), [6, 4]),
-      ],
+      ].slice(0, columns),
     };
   }
 }

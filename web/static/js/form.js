@@ -7,13 +7,27 @@ const file = form.elements.file;
 const counts = document.querySelector("#counts");
 const COUNTED_CHARACTERS = 2_000_000;
 
-function countText() {
+// What is too large never arrives: better to say so while the text is still here.
+function tooLarge() {
   if (file.files.length) {
-    const size = file.files[0].size;
-    const over = size > Number(file.dataset.maxBytes);
-    counts.textContent = over
-      ? `${file.files[0].name} is ${bytes(size)}: more than this service takes.`
-      : `${file.files[0].name}, ${bytes(size)}. The file is used, not the box above.`;
+    const { name, size } = file.files[0];
+    const most = Number(file.dataset.maxBytes);
+    return size > most ? `${name} has ${bytes(size)}: at most ${bytes(most)} are taken.` : "";
+  }
+  const most = Number(text.dataset.maxBytes);
+  if (text.value.length * 3 < most) return "";
+  const size = new Blob([text.value]).size;
+  return size > most
+    ? `The text has ${bytes(size)}: at most ${bytes(most)} fit into the box. Send it as a file.`
+    : "";
+}
+
+function countText() {
+  const refusal = tooLarge();
+  counts.classList.toggle("message", refusal !== "");
+  if (refusal || file.files.length) {
+    const { name, size } = file.files[0] ?? {};
+    counts.textContent = refusal || `${name}, ${bytes(size)}. The file is used, not the box above.`;
     return;
   }
   const value = text.value;
@@ -73,8 +87,9 @@ drop.addEventListener("drop", (event) => {
 
 let sent = false;
 form.addEventListener("submit", (event) => {
-  if (sent) {
+  if (sent || tooLarge()) {
     event.preventDefault();
+    counts.scrollIntoView({ block: "center" });
     return;
   }
   sent = true;

@@ -11,7 +11,8 @@ const PATIENCE = { Prefer: "wait=15" };
 const byId = (id) => document.getElementById(id);
 const prompt = byId("prompt");
 const [given, written] = byId("answer").children;
-const bars = new Bars(byId("bars"), append);
+const bars = new Bars(byId("bars"), live.answers ? null : append);
+const take = byId("take");
 const KNOBS = ["temperature", "top_k", "top_p", "max_tokens"];
 
 // -- next words -----------------------------------------------------------------------------------
@@ -43,10 +44,14 @@ async function askNext() {
   }
 }
 
+// What a continuation follows directly: tokens of some tokenizers bring no space of their own.
+function opened(text) {
+  return live.joiner && text && !/\s$/.test(text) ? text + live.joiner : text;
+}
+
 function append(token) {
   const before = prompt.value;
-  const joiner = live.joiner && before && !/\s$/.test(before) ? live.joiner : "";
-  prompt.value = before + (before === "" ? token.replace(/^ /, "") : joiner + token);
+  prompt.value = before === "" ? token.replace(/^ /, "") : opened(before) + token;
   prompt.scrollTop = prompt.scrollHeight;
   bars.stale();
   clearTimeout(timer);
@@ -85,7 +90,7 @@ byId("write").addEventListener("submit", async (event) => {
   writing?.abort();
   const mine = (writing = new AbortController());
   const text = prompt.value;
-  given.textContent = text;
+  given.textContent = live.answers ? `${text}\n` : opened(text);
   written.textContent = "";
   busy(true);
   say("");
@@ -100,7 +105,7 @@ byId("write").addEventListener("submit", async (event) => {
   }
   if (writing === mine) {
     busy(false);
-    byId("take").disabled = !written.textContent;
+    if (take) take.disabled = !written.textContent;
   }
 });
 
@@ -110,8 +115,9 @@ function show(item) {
   } else if (item.type === "result") {
     const completion = item.result.completions[0];
     written.textContent = completion.text;
-    const end = completion.finish_reason === "length" ? "It may go on." : "It came to an end.";
-    say(`${completion.tokens.length ?? completion.tokens} tokens. ${end}`);
+    const count = completion.tokens.length ?? completion.tokens;
+    const end = completion.finish_reason === "length" ? "It could go on." : "It came to an end.";
+    say(`${count} ${count === 1 ? "token" : "tokens"}. ${end}`);
   } else if (item.type === "error") {
     say(item.error?.detail ?? "The model could not go on.");
   }
@@ -132,7 +138,7 @@ byId("stop").addEventListener("click", () => {
   byId("go").focus();
 });
 
-byId("take").addEventListener("click", () => {
+take?.addEventListener("click", () => {
   prompt.value = given.textContent + written.textContent;
   prompt.focus();
   askNext();

@@ -1,0 +1,126 @@
+"""The commands that use a service: over real HTTP, against the real application (no workers)."""
+
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from werkzeug.serving import make_server
+
+from web.cli import facts_of, join, main
+from web.client import Client
+from web.lock import running_url
+
+ROOT = Path(__file__).parents[1]
+LINES = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
+
+
+@pytest.fixture
+def url(app: Flask) -> Iterator[str]:
+    """The application behind a real socket."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    file = tmp_path / "lesson.txt"
+    file.write_text(LINES)
+    return file
+
+
+def lstmq(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env=environment)
+
+
+def test_train_submits_and_jobs_lists(url: str, text: Path) -> None:
+    result = lstmq("train", str(text), "--preset", "tutorial", "--no-wait", "--url", url)
+    assert result.exit_code == 0, result.output
+    with Client(url) as client:
+        (job,) = client.newest("jobs")
+    assert result.output.strip() == f"{url}/jobs/{job['id']}"
+    assert (job["name"], job["config"]["preset"]) == ("lesson", "tutorial")
+    listed = lstmq("jobs", LSTMQ_URL=url, COLUMNS="200")
+    assert listed.exit_code == 0
+    assert job["id"] in listed.output
+    assert lstmq("models", "--url", url).exit_code == 0
+
+
+def test_what_the_server_refuses_is_told_with_exit_code_1(url: str, text: Path) -> None:
+    text.write_text(" \n")
+    result = lstmq("train", str(text), "--url", url)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    missing = lstmq("predict", "nobody", "hello", "--url", url)
+    assert missing.exit_code == 1
+    assert "nobody" in missing.output
+
+
+def test_without_a_server_the_message_says_how_to_start_one(tmp_path: Path) -> None:
+    result = lstmq("jobs", "--url", "http://127.0.0.1:9", LSTMQ_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 1
+    assert "lstmq up" in result.output
+    assert running_url(tmp_path) is None
+
+
+def test_wrong_use_is_exit_code_2(tmp_path: Path) -> None:
+    assert lstmq("train", str(tmp_path / "nothing.txt")).exit_code == 2
+    assert lstmq("up", "--port", "70000").exit_code == 2
+    deep = tmp_path / ("deep" * 30)
+    too_long = lstmq("up", "--port", "0", "--data-dir", str(deep))
+    assert too_long.exit_code == 2
+    assert "socket path" in too_long.output
+
+
+def test_the_command_line_starts_without_torch_and_without_the_service() -> None:
+    code = "import sys, web.cli; print(sorted({'torch', 'celery', 'flask'} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_completion_is_joined_to_its_prompt_by_one_space() -> None:
+    assert join("what is", "india") == " india"
+    assert join("what is", " india") == " india"
+    assert join("what is ", "india") == "india"
+    assert join("", "india") == "india"
+
+
+def test_a_job_is_told_in_few_words() -> None:
+    queued = {"state": "queued", "metrics": {}, "progress": {}, "queue_position": 2}
+    assert facts_of(queued) == "queued, number 2 in the queue"
+    running = {
+        "state": "running",
+        "metrics": {"train_loss": 1.5},
+        "progress": {"eta_seconds": 7.2},
+    }
+    assert facts_of(running) == "running, loss 1.500, 7 s left"
+
+
+def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    command = [sys.executable, "-I", str(ROOT / "web" / "env_file.py"), str(file)]
+    first = subprocess.run(command, capture_output=True, text=True, check=True)
+    content = file.read_text()
+    values = dict(line.split("=", 1) for line in content.splitlines() if line[0] != "#")
+    owner, _, key = values["LSTMQ_API_KEYS"].partition(":")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert owner == "admin"
+    assert key in first.stdout
+    assert values["REDIS_PASSWORD"] not in first.stdout
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert key not in again.stdout + again.stderr
+    assert file.read_text() == content
+    assert list(tmp_path.iterdir()) == [file]
