@@ -1,7 +1,7 @@
 # Two images from one file: `web` (no torch) and `worker`. docker-compose.yml builds both.
 #
-# On Linux the public index serves torch with CUDA, several gigabytes. Without a GPU, build with
-#   --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+# On Linux the public index serves torch with CUDA, several gigabytes. Without a GPU, name PyTorch's
+# index of CPU builds in PIP_EXTRA_INDEX_URL (a build argument; docker compose takes it from .env).
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 	--no-emit-index-url --no-emit-trusted-host
 

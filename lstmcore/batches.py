@@ -20,7 +20,7 @@ IGNORED = -100  # a target at which no loss is taken (torch's own number for it)
 LONGEST_PAIR = 4096  # tokens; more of a pair is cut off
 TOKENS_A_PAIR_BATCH = 65_536  # long pairs are read fewer at a time, to bound memory
 SORTED_BATCHES = 32  # batches within which pairs are sorted by length, to pad less
-EVALUATION_WINDOW = 256  # tokens of each stream at a time
+EVALUATION_WINDOW = 64  # tokens of each stream at a time: the logits of more take much memory
 
 
 @dataclass(frozen=True)

@@ -87,12 +87,33 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
+def lstmq(folder: Path, *arguments: str) -> str:
+    """What a command of the command line prints."""
+    run = subprocess.run(
+        [sys.executable, "-m", "web.cli", *arguments],
+        env={**os.environ, "LSTMQ_DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
 def test_the_whole_life_of_a_service(folder: Path) -> None:
     with Service(folder, "--port", "0", "--sample") as service, Client(service.url()) as client:
         assert running_url(folder) == client.url
         assert client.readiness() == ""
         (sample,) = client.newest("jobs")
         assert client.finished(sample["id"])["state"] == "succeeded"
+
+        # The command line finds it by its folder, trains on a file and asks the model.
+        trained = lstmq(folder, "train", str(TUTORIAL), "--preset", "tutorial", "--name", "lesson")
+        assert "lstmq predict" in trained
+        assert "what is capital of india" in lstmq(
+            folder, "predict", "lesson", "what is capital of", "--max-tokens", "1"
+        )
+        (lesson,) = [job for job in client.newest("jobs") if job["name"] == "lesson"]
 
         # A second one is refused, with the reason and where the first is.
         with Service(folder) as second:
@@ -112,7 +133,9 @@ def test_the_whole_life_of_a_service(folder: Path) -> None:
 
     # A second start on the same folder goes on where the first one stopped, without a new sample.
     with Service(folder, "--port", "0", "--sample") as service, Client(service.url()) as client:
-        assert {job["id"] for job in client.newest("jobs")} == {sample["id"], again["id"]}
+        assert {job["id"] for job in client.newest("jobs")} == {
+            *(sample["id"], lesson["id"], again["id"])
+        }
         service.stop(signal.SIGTERM)
 
 

@@ -121,7 +121,7 @@ def _describe_http(error: HTTPException) -> Problem:
         detail = SENTENCES.get(status, detail)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         limit = request.max_content_length
-        detail = f"The body is larger than {limit:,} bytes allow." if limit else "Too large."
+        detail = f"The body may have at most {limit:,} bytes." if limit else "It is too large."
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         detail = INTERNAL
     kept = {"Allow", "WWW-Authenticate", "Retry-After"}

@@ -17,10 +17,16 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.functions import FunctionElement
 
+from worker.errors import Unavailable
+
 # The newest migration; a test holds it against the migrations folder.
 SCHEMA_REVISION = "0001"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
+
+LOCK_SECONDS = 15.0  # how long a writer waits for another one (SQLite)
+# Enough for every thread of a web process that asks at the same time.
+POOL = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 60}
 
 metadata = sa.MetaData()
 
@@ -146,10 +152,13 @@ class Database:
         self.url = sa.make_url(url)
         if self.url.get_backend_name() == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
-        options: dict[str, Any] = {"poolclass": NullPool} if not pooled else {"pool_pre_ping": True}
+        options: dict[str, Any] = {"poolclass": NullPool} if not pooled else POOL
         if self.url.get_backend_name() == "sqlite":
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            options["connect_args"] = {"timeout": 15, "check_same_thread": False}
+            options["connect_args"] = {
+                "timeout": LOCK_SECONDS,
+                "check_same_thread": False,
+            }
         else:
             options["connect_args"] = {"connect_timeout": 5}
         self.engine = sa.create_engine(self.url, **options)
@@ -160,14 +169,17 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """One consistent view of the records."""
-        with self.engine.connect() as connection:
+        """One consistent view of the records. Raises Unavailable when they cannot be reached."""
+        with _reachable(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """One transaction: committed as a whole when the block ends, or not at all."""
-        with self._writer.begin() as connection:
+        """One transaction: committed as a whole when the block ends, or not at all.
+
+        Raises Unavailable when the records cannot be reached or stay locked.
+        """
+        with _reachable(), self._writer.begin() as connection:
             yield connection
 
     def migrate(self) -> None:
@@ -207,6 +219,16 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Tell a database that is away from one that was asked something wrong."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise Unavailable(f"the records cannot be reached: {reason}") from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -40,8 +40,8 @@ def _database(backend: Backend) -> str | None:
     try:
         with backend.database.reading() as connection:
             connection.execute(sa.text("select 1"))
-    except sa.exc.SQLAlchemyError as error:
-        return f"the database does not answer: {error}"
+    except Unavailable as error:
+        return str(error)
     return None
 
 

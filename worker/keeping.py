@@ -11,11 +11,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-import sqlalchemy as sa
-
 from worker import leases
 from worker.backend import Backend
-from worker.errors import LeaseLost
+from worker.errors import LeaseLost, Unavailable
 from worker.records import Json, Progress
 
 log = logging.getLogger(__name__)
@@ -80,8 +78,8 @@ class LeaseKeeper:
                 self._tick()
             except LeaseLost:
                 self.lost = True
-            except sa.exc.SQLAlchemyError as error:
-                log.warning("the records cannot be reached: %s", error)
+            except Unavailable as error:
+                log.warning("%s", error)
             if time.monotonic() - self._renewed_at > self._give_up_seconds:
                 self.lost = True
             if self.lost:
@@ -105,7 +103,7 @@ class LeaseKeeper:
             return
         try:
             leases.record(self._backend, self._claim, waiting)
-        except sa.exc.SQLAlchemyError:
+        except Unavailable:
             with self._lock:
                 self._events = waiting + self._events
             raise

@@ -5,6 +5,8 @@ import secrets
 from worker.errors import InvalidInput
 
 LONGEST_NAME = 200
+# A model may be asked for by its name, and these follow it in a path.
+ROUTES = ("/download", "/predict")
 
 
 def new_id(prefix: str) -> str:
@@ -15,6 +17,11 @@ def new_id(prefix: str) -> str:
 def check_name(name: str) -> str:
     """A name on one line, not empty, not too long. Raises InvalidInput."""
     clean = " ".join(name.split())
+    if clean.endswith(ROUTES):
+        raise InvalidInput(
+            f"a name must not end in {' or '.join(ROUTES)}",
+            [{"loc": ["name"], "msg": "choose another ending"}],
+        )
     if not clean or len(clean) > LONGEST_NAME or not clean.isprintable():
         raise InvalidInput(
             f"a name needs 1 to {LONGEST_NAME} printable characters",

@@ -17,7 +17,7 @@ from lstmcore.errors import LSTMError
 from lstmcore.sampling import LanguageModel, load_model, stream
 from worker import leases, models
 from worker.backend import Backend
-from worker.errors import NotFound, StoreError
+from worker.errors import NotFound, StoreError, Unavailable
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Model
 
@@ -74,7 +74,7 @@ class Predictor:
                 for item in self._predict(identifier, prompt, sampling):
                     if not live.send_answer(request, item | {"index": index}):
                         return
-        except EXPECTED_ERRORS as error:
+        except (*EXPECTED_ERRORS, Unavailable) as error:
             live.send_answer(request, _error_item(error))
         except Exception:
             # The one who waits must not wait for nothing; the trace is for the log.
@@ -100,6 +100,8 @@ class Predictor:
                     state=JobState.SUCCEEDED if done else JobState.RUNNING,
                     result=result if done else None,
                 )
+            except Unavailable:
+                publication = leases.Publication(state=JobState.RUNNING)
             except EXPECTED_ERRORS as error:
                 problem = {"code": type(error).__name__, "message": str(error)}
                 publication = leases.Publication(state=JobState.FAILED, error=problem)
@@ -107,12 +109,17 @@ class Predictor:
             return leases.publish(self._backend, claim, publication)
 
     def _predict(self, identifier: str, prompt: str, sampling: Json) -> Iterator[Json]:
-        """`token` items as text comes, then one `result` item."""
+        """`token` items as text comes, then one `result` item.
+
+        Raises Unavailable when this process was asked to stop: half a text is no answer.
+        """
         began = perf_counter()
         model, loaded = self._models.get(identifier)
         for piece in stream(loaded, prompt, parse_sampling(sampling), should_stop=self._stopping):
             if isinstance(piece, str):
                 yield {"type": "token", "text": piece}
+            elif self._stopping():
+                raise Unavailable("the predictor is stopping; ask again in a moment")
             else:
                 seconds = round(perf_counter() - began, 6)
                 result: dict[str, Any] = piece | {"model": model.id, "seconds": seconds}

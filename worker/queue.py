@@ -68,6 +68,13 @@ class Doorbell:
 
     def __init__(self, settings: Settings) -> None:
         self._app = make_app(settings)
+        # One try: kombu would go on for seconds, and the sweep repeats what is lost.
+        self._app.conf.broker_transport_options |= {
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
+        }
         self._soon: SimpleQueue[QueueName] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None

@@ -141,8 +141,8 @@ def run_for_ever(backend: Backend, stop: threading.Event) -> None:
     while not stop.wait(SWEEP_SECONDS):
         try:
             done = sweep(backend)
-        except sa.exc.SQLAlchemyError as error:
-            log.warning("the records cannot be reached: %s", error)
+        except Unavailable as error:
+            log.warning("%s", error)
             continue
         if done.answered or done.recovered or done.announced:
             log.warning(

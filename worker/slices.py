@@ -5,6 +5,7 @@ makes its result true. What it writes lies under names that carry the slice and 
 two workers that both believe they hold the job never touch the same file.
 """
 
+import logging
 import shutil
 import tempfile
 import time
@@ -19,8 +20,11 @@ from lstmcore.sampling import LanguageModel, load_model
 from lstmcore.training import Evaluated, Sampled, StepDone, Trainer
 from worker import datasets, leases, models, shutdown
 from worker.backend import Backend
+from worker.errors import StoreError
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Progress, StoredFile
+
+log = logging.getLogger(__name__)
 
 # Saving may take this share of the time at most: slices stretch when a checkpoint is expensive.
 SLICES_PER_SAVE_COST = 50
@@ -152,7 +156,10 @@ class SliceRunner:
             stale.append(before.previous_checkpoint)
         if before.candidate and after.candidate != before.candidate:
             stale += [StoredFile(**file) for file in before.candidate["files"].values()]
-        self._backend.store.delete(*stale)
+        try:
+            self._backend.store.delete(*stale)
+        except StoreError as error:
+            log.warning("left behind: %s", error)
 
 
 class Meter:

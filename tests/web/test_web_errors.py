@@ -1,5 +1,6 @@
 """Bodies that cannot be read, methods and paths that are not there, and faults of our own."""
 
+import io
 from typing import Any
 
 import pytest
@@ -62,6 +63,24 @@ def test_a_body_over_the_limit_is_413_and_says_the_limit(settings: Settings) -> 
     problem = problem_of(client.post(URL, json={"text": "word " * 1000}), 413)
     assert "2,000" in problem["detail"]
     assert client.post(URL, json={"text": "word " * 100}).status_code == 201
+    app.extensions["lstmq"].close()
+
+
+@pytest.mark.parametrize("kind", [JSON, "multipart/form-data; boundary=x"])
+def test_a_body_that_does_not_say_its_length_is_limited_too(settings: Settings, kind: str) -> None:
+    small = {"max_body_bytes": 2000, "max_upload_bytes": 2000}
+    app = create_app(settings.model_copy(update=small))
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    if kind == JSON:
+        body = b'{"text": "'
+    # Chunked encoding, as gunicorn hands it over.
+    response = app.test_client().post(
+        URL,
+        input_stream=io.BytesIO(body + b"word " * 100_000),
+        environ_overrides={"wsgi.input_terminated": True},
+        content_type=kind,
+    )
+    problem_of(response, 413)
     app.extensions["lstmq"].close()
 
 

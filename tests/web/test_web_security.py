@@ -162,6 +162,6 @@ def test_the_secret_is_made_once_and_kept_private(settings: Settings) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert [path.name for path in settings.data_dir.glob("secret_key*")] == ["secret_key"]
     given = create_app(settings.model_copy(update={"secret_key": "given"}))
-    assert given.secret_key == "given"  # noqa: S105
+    assert given.secret_key == "given"
     for app in (first, second, given):
         app.extensions["lstmq"].close()

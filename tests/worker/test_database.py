@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -11,6 +12,7 @@ from alembic.script import ScriptDirectory
 
 import worker
 from worker import database
+from worker.errors import Unavailable
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
@@ -57,4 +59,26 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
         list(pool.map(count_up, range(100)))
     with records.reading() as connection:
         assert connection.scalar(sa.select(database.owners.c.served_at)) == 100.0
+    records.close()
+
+
+def test_records_that_stay_locked_are_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.1)
+    records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
+    records.migrate()
+    with (
+        records.writing(),
+        pytest.raises(Unavailable, match="locked"),
+        records.writing(),
+    ):
+        pass
+    records.close()
+
+
+def test_an_unreachable_database_is_unavailable() -> None:
+    records = database.Database("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Unavailable), records.reading():
+        pass
     records.close()

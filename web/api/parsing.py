@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, ValidationError
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from worker.errors import FieldError, InvalidInput
 
@@ -45,7 +45,7 @@ def read_json() -> Any:
     if not request.is_json:
         raise UnsupportedMediaType("Send JSON, with `Content-Type: application/json`.")
     try:
-        return parse_json(request.get_data(cache=False).decode("utf-8-sig"))
+        return parse_json(_whole_body().decode("utf-8-sig"))
     except ValueError as error:
         raise BadRequest(f"The body cannot be read as JSON: {error}.") from error
 
@@ -110,6 +110,14 @@ def idempotency_key() -> str | None:
             f"Idempotency-Key: {message}.", [{"loc": ["Idempotency-Key"], "msg": message}]
         )
     return key
+
+
+def _whole_body() -> bytes:
+    data = request.get_data(cache=False)
+    if request.content_length is None and len(data) == request.max_content_length:
+        # Of a body that does not say its length, Werkzeug gives just as much as is allowed.
+        raise RequestEntityTooLarge
+    return data
 
 
 def _single_values(lists: Any) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lstmcore.config import ModelConfig, TokenizerConfig, TrainingConfig
-from web.pages.wording import label
+from web.pages.wording import label, sentence
 from worker.errors import FieldError
 
 Json = dict[str, Any]
@@ -88,7 +88,7 @@ def messages_by_field(errors: Iterable[FieldError]) -> dict[str, str]:
     for error in errors:
         path = [str(part) for part in error["loc"]]
         name = ".".join(path[1:] if path[:1] == ["config"] else path)
-        found.setdefault(name, _sentence(error["msg"]))
+        found.setdefault(name, sentence(error["msg"]))
     return found
 
 
@@ -120,8 +120,3 @@ def _value(field: Field, typed: str) -> Any:
     except ValueError:
         return typed
     return float(value) if isinstance(value, int) and not field.whole else value
-
-
-def _sentence(message: str) -> str:
-    text = message[:1].upper() + message[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."

@@ -10,6 +10,7 @@ from lstmcore.errors import LSTMError
 from lstmcore.model_record import SETTINGS, ModelRecord, parse_model_record
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages, see_other
+from web.pages.wording import sentence
 from web.security import check_csrf
 from worker import live
 from worker import models as contract
@@ -43,7 +44,7 @@ def rename_model(reference: str) -> Response | tuple[str, int]:
         renamed = contract.rename(backend, owner, reference, name)
     except InvalidInput as error:
         record = contract.get(backend, owner, reference)
-        return _render(record, typed_name=name, message=str(error)), 422
+        return _render(record, typed_name=name, message=sentence(str(error))), 422
     return see_other(url_for("pages.model", reference=renamed.id))
 
 

@@ -16,6 +16,7 @@ from web.auth import current_backend, current_owner
 from web.errors import describe
 from web.pages.blueprint import pages, see_other
 from web.pages.fields import messages_by_field, read_config, sections
+from web.pages.wording import sentence
 from web.security import check_csrf
 from worker import datasets, jobs, live
 from worker.errors import InvalidInput, QuotaExceeded, Unavailable, WorkerError
@@ -25,6 +26,9 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 LONGEST_AUTOMATIC_NAME = 48
 TOKEN_BYTES = 16
 LONGEST_TOKEN = 64
+
+# The form's own fields: their labels, by the ids that are their names too.
+LABELS = {"text": "Your text", "file": "File", "preset": "How to read it", "name": "Name"}
 
 PRESETS = (
     ("auto", "Choose for me", "Looks at your text and takes the recipe that suits it."),
@@ -69,7 +73,7 @@ def submit() -> Response | tuple[str, int]:
         return _render(given, {"": message}), 422
     except CorpusError as error:
         field = "file" if _has_file(request.files.get("file")) else "text"
-        return _render(given, {field: _sentence(error)}), 422
+        return _render(given, {field: sentence(str(error))}), 422
     except (ConfigError, InvalidInput, QuotaExceeded, Unavailable) as error:
         return _render(given, _messages(error)), describe(error).status
     return see_other(url_for("pages.job", identifier=job.id))
@@ -166,16 +170,9 @@ def _printable(text: str) -> str:
 def _messages(error: ConfigError | WorkerError) -> dict[str, str]:
     """What to show, by field; "" for what belongs to none of them."""
     found = messages_by_field(error.errors) if isinstance(error, ConfigError | InvalidInput) else {}
-    known = {"text", "file", "name", "preset"} | {
-        field.name for section in sections({}, {}) for field in section.fields
-    }
-    return found if found and found.keys() <= known else found | {"": _sentence(error)}
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    advanced = {field.name for section in sections({}, {}) for field in section.fields}
+    known = LABELS.keys() | advanced
+    return found if found and found.keys() <= known else found | {"": sentence(str(error))}
 
 
 def _render(given: Mapping[str, str], messages: Mapping[str, str] | None = None) -> str:
@@ -183,9 +180,21 @@ def _render(given: Mapping[str, str], messages: Mapping[str, str] | None = None)
     settings = current_backend().settings
     groups = sections(given, messages)
     touched = any(field.value or field.message for group in groups for field in group.fields)
+    problems = [
+        {"id": name, "label": label, "message": messages[name]}
+        for name, label in LABELS.items()
+        if name in messages
+    ]
+    problems += [
+        {"id": field.id, "label": field.label, "message": field.message}
+        for group in groups
+        for field in group.fields
+        if field.message
+    ]
     context: dict[str, Any] = {
         "given": given,
         "messages": messages,
+        "problems": problems,
         "presets": PRESETS,
         "preset": given.get("preset", "auto"),
         "sections": groups,

@@ -195,6 +195,12 @@ def label(name: str) -> str:
     return known.get(name) or words[:1].upper() + words[1:]
 
 
+def sentence(text: str) -> str:
+    """An error's words as a sentence: a capital first, a full stop last."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 FILTERS: tuple[Callable[..., Any], ...] = (
     state_word,
     state_sentence,
@@ -210,6 +216,7 @@ FILTERS: tuple[Callable[..., Any], ...] = (
     size,
     plain,
     label,
+    sentence,
 )
 
 

@@ -44,12 +44,29 @@ function countText() {
   }
 }
 
+// The recipe that a sample brought leaves with it, unless the person chose another one.
+let ofSample = null;
+
+function choosePreset(value) {
+  const card = form.querySelector(`input[name="preset"][value="${value}"]`);
+  if (card) card.checked = true;
+}
+
+function ownText() {
+  if (ofSample && form.elements.preset.value === ofSample) choosePreset("auto");
+  ofSample = null;
+}
+
 let pending = 0;
 text.addEventListener("input", () => {
+  if (!text.value) ownText();
   clearTimeout(pending);
   pending = setTimeout(countText, 150);
 });
-file.addEventListener("change", countText);
+file.addEventListener("change", () => {
+  ownText();
+  countText();
+});
 
 for (const link of document.querySelectorAll("a[data-sample]")) {
   link.addEventListener("click", async (event) => {
@@ -61,8 +78,8 @@ for (const link of document.querySelectorAll("a[data-sample]")) {
     }
     text.value = await response.text();
     file.value = "";
-    const preset = form.querySelector(`input[name="preset"][value="${link.dataset.preset}"]`);
-    if (preset) preset.checked = true;
+    choosePreset(link.dataset.preset);
+    ofSample = link.dataset.preset;
     countText();
     text.focus();
     text.setSelectionRange(0, 0);
@@ -82,6 +99,7 @@ drop.addEventListener("drop", (event) => {
   if (!event.dataTransfer.files.length) return;
   event.preventDefault();
   file.files = event.dataTransfer.files;
+  ownText();
   countText();
 });
 

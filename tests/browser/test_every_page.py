@@ -1,0 +1,70 @@
+"""What every page promises: accessible, pictured, narrow enough, small."""
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser.conftest import HEIGHTS, WIDTHS, keep_picture, watch
+from tests.browser.journeys import assert_accessible
+
+EVERY_WIDTH = (360, 390, 768, 1024, 1280, 1920)
+
+
+def every_address(lesson: dict[str, str]) -> dict[str, str]:
+    return {
+        "start": "/",
+        "jobs": "/jobs",
+        "job": lesson["job"],
+        "models": "/models",
+        "model": lesson["model"],
+        "workers": "/workers",
+        "missing": "/nothing-here",
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_accessible_and_pictured(
+    browser: Browser, service: str, lesson: dict[str, str], width: int, scheme: str
+) -> None:
+    context = browser.new_context(
+        base_url=service,
+        viewport={"width": width, "height": HEIGHTS[width]},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    watch(page, complaints)
+    for name, address in every_address(lesson).items():
+        page.goto(address)
+        if name == "model":
+            page.locator("#bars li").first.wait_for()
+        keep_picture(page, f"{name}-{width}-{scheme}")
+        for summary in page.locator("summary").all():  # folded parts count too
+            summary.click()
+        assert_accessible(page)
+    context.close()
+    assert [text for text in complaints if "404" not in text] == []
+
+
+@pytest.mark.parametrize("width", EVERY_WIDTH)
+def test_no_page_is_wider_than_its_window(
+    context: BrowserContext, lesson: dict[str, str], width: int
+) -> None:
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    for name, address in every_address(lesson).items():
+        page.goto(address)
+        for summary in page.locator("summary").all():
+            summary.click()
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{name} is {wide} wide"
+
+
+def test_the_first_view_is_small_with_all_its_scripts(page: Page, lesson: dict[str, str]) -> None:
+    sizes: list[int] = []
+    page.on("response", lambda response: sizes.append(len(response.body())))
+    for address in ("/", lesson["job"], lesson["model"]):
+        sizes.clear()
+        page.goto(address, wait_until="networkidle")
+        assert sum(sizes) < 150_000, address

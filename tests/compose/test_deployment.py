@@ -1,0 +1,128 @@
+"""The real deployment: images, containers, a job over HTTP with the key, everything down again.
+
+Needs a Docker daemon with Compose v2; `make test-compose` runs it. The images are built once.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from web.client import Client
+
+ROOT = Path(__file__).parents[2]
+LESSON = ROOT / "web" / "samples" / "tutorial.txt"
+BUILD_SECONDS, UP_SECONDS, DOWN_SECONDS = 1800, 180, 120
+pytestmark = pytest.mark.timeout(BUILD_SECONDS + UP_SECONDS + DOWN_SECONDS)
+
+
+class Deployment:
+    """One compose project with secrets of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.secrets = folder / "env"
+        made = [sys.executable, "-I", str(ROOT / "web" / "env_file.py"), str(self.secrets)]
+        subprocess.run(made, check=True, capture_output=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        found = re.search(r"LSTMQ_API_KEYS=admin:(\S+)", self.secrets.read_text())
+        assert found
+        self.key, self.url = found[1], f"http://127.0.0.1:{self.port}"
+        self.project = f"lstmq-test-{os.getpid()}"
+
+    def compose(self, *arguments: str, seconds: int = UP_SECONDS) -> str:
+        """Run docker compose; its output, or a failure that shows it."""
+        command = ["docker", "compose", "-p", self.project, "--env-file", str(self.secrets)]
+        run = subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "LSTMQ_PORT": str(self.port)},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert run.returncode == 0, (
+            f"{' '.join(arguments)}:\n{run.stdout[-4000:]}{run.stderr[-8000:]}"
+        )
+        return run.stdout
+
+    def containers(self) -> list[dict[str, str]]:
+        lines = self.compose("ps", "--format", "json").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def inside(self, service: str, code: str) -> str:
+        """What a line of Python prints inside a container."""
+        return self.compose("exec", "-T", service, "python", "-c", code).strip()
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    made = Deployment(tmp_path_factory.mktemp("deployment"))
+    made.compose("build", seconds=BUILD_SECONDS)
+    try:
+        made.compose("up", "-d", "--wait", "--no-build")
+        yield made
+    finally:
+        made.compose("down", "-v", seconds=DOWN_SECONDS)
+
+
+def test_a_job_goes_the_whole_way_with_the_key(deployment: Deployment) -> None:
+    with Client(deployment.url, deployment.key) as client:
+        assert client.readiness() == ""
+        job = client.train(client.upload(LESSON)["id"], config={"preset": "tutorial"})
+        done = client.finished(job["id"])
+        assert done["state"] == "succeeded", done["error"]
+        answer = client.predict(
+            done["result"]["model"], ["what is capital of"], {"temperature": 0, "max_tokens": 1}
+        )[0]
+    assert answer["completions"][0]["text"].strip() == "india"
+
+
+def test_nobody_gets_in_without_the_key(deployment: Deployment) -> None:
+    assert httpx.get(f"{deployment.url}/api/v1/jobs").status_code == httpx.codes.UNAUTHORIZED
+    assert httpx.get(f"{deployment.url}/").status_code == httpx.codes.UNAUTHORIZED
+    assert httpx.get(f"{deployment.url}/healthz").status_code == httpx.codes.OK
+
+
+def test_only_the_web_server_is_published_and_on_this_machine_only(
+    deployment: Deployment,
+) -> None:
+    published = {
+        (container["Service"], port["URL"], port["PublishedPort"])
+        for container in deployment.containers()
+        for port in container["Publishers"] or []
+        if port["PublishedPort"]
+    }
+    assert published == {("web", "127.0.0.1", deployment.port)}
+
+
+def test_the_containers_are_unprivileged_and_read_only(deployment: Deployment) -> None:
+    for service in ("web", "worker", "predictor", "sweeper"):
+        code = "import os; print(os.getuid(), os.access('/opt/lstmq', os.W_OK), os.access('/', 2))"
+        assert deployment.inside(service, code) == "10001 False False"
+        status = deployment.inside(service, "print(open('/proc/self/status').read())")
+        assert re.search(r"CapEff:\s+0+$", status, re.MULTILINE)
+        assert re.search(r"NoNewPrivs:\s+1$", status, re.MULTILINE)
+
+
+def test_the_web_image_has_no_torch(deployment: Deployment) -> None:
+    code = "import importlib.util as u; print(u.find_spec('torch') is None)"
+    assert deployment.inside("web", code) == "True"
+    assert deployment.inside("worker", code) == "False"
+
+
+def test_everything_survives_a_restart_of_everything(deployment: Deployment) -> None:
+    with Client(deployment.url, deployment.key) as client:
+        before = {model["id"] for model in client.newest("models")}
+        deployment.compose("down")
+        deployment.compose("up", "-d", "--wait", "--no-build")
+        assert {model["id"] for model in client.newest("models")} == before != set()

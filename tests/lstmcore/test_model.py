@@ -1,0 +1,162 @@
+"""The network: shapes, the same weights from the same seed, and one way to read a text."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from lstmcore.batches import IGNORED, Pair, StreamBatches, padded, split_lines, split_pairs
+from lstmcore.config import ModelConfig
+from lstmcore.loss import batch_loss
+from lstmcore.model import LSTMLanguageModel, expected_shapes
+from lstmcore.optimizers import make_optimizer
+from tests.lstmcore.trainings import TEXT, config
+
+SHAPES = [
+    ModelConfig(embed_dim=5, hidden_dim=7),
+    ModelConfig(embed_dim=5, hidden_dim=7, layers=3, dropout=0.5),
+    ModelConfig(embed_dim=5, hidden_dim=7, layers=2, tie_weights=True),
+    ModelConfig(embed_dim=6, hidden_dim=6, tie_weights=True),
+]
+VOCABULARY = 11
+
+
+@pytest.fixture(params=SHAPES, ids=["plain", "deep", "projected", "tied"])
+def model(request: pytest.FixtureRequest) -> LSTMLanguageModel:
+    torch.manual_seed(2)
+    return LSTMLanguageModel(VOCABULARY, request.param).eval()
+
+
+def test_reading_in_parts_is_reading_at_once(model: LSTMLanguageModel) -> None:
+    ids = torch.randint(VOCABULARY, (3, 9), generator=torch.Generator().manual_seed(1))
+    whole, end = model(ids)
+    assert whole.shape == (3, 9, VOCABULARY)
+    first, state = model(ids[:, :4])
+    second, state = model(ids[:, 4:], state)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole)
+    torch.testing.assert_close(state, end)
+    state = model.start_state(3)
+    for position in range(9):
+        logits, state = model.step(ids[:, position], state)
+        torch.testing.assert_close(logits, whole[:, position])
+    torch.testing.assert_close(state, end)
+    assert model.start_logits().shape == (1, VOCABULARY)
+
+
+def test_it_starts_as_the_tutorials_network() -> None:
+    torch.manual_seed(4)
+    parts = [nn.Embedding(11, 5), nn.LSTM(5, 7, batch_first=True), nn.Linear(7, 11)]
+    torch.manual_seed(4)
+    model = LSTMLanguageModel(11, SHAPES[0])
+    mine = list(model.tensors().values())
+    theirs = [tensor for part in parts for tensor in part.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def test_names_and_shapes_are_known_beforehand(model: LSTMLanguageModel) -> None:
+    for shape in SHAPES:
+        made = LSTMLanguageModel(VOCABULARY, shape)
+        shapes = expected_shapes(VOCABULARY, shape)
+        assert {name: tuple(tensor.shape) for name, tensor in made.tensors().items()} == shapes
+        assert list(shapes) == [name for name, _ in made.named_parameters()]
+
+
+def test_weights_can_be_taken_over(model: LSTMLanguageModel) -> None:
+    for shape in SHAPES:
+        one, other = LSTMLanguageModel(VOCABULARY, shape), LSTMLanguageModel(VOCABULARY, shape)
+        other.load_tensors(one.tensors())
+        ids = torch.arange(8)[None]
+        one.eval(), other.eval()
+        assert torch.equal(one(ids)[0], other(ids)[0])
+    with pytest.raises(ValueError, match="not the weights"):
+        model.load_tensors({})
+
+
+def test_dropout_off_uses_no_random_numbers() -> None:
+    model = LSTMLanguageModel(VOCABULARY, SHAPES[0]).train()
+    before = torch.get_rng_state()
+    model(torch.zeros(1, 3, dtype=torch.int64))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_padding_changes_nothing() -> None:
+    model = LSTMLanguageModel(VOCABULARY, SHAPES[0]).eval()
+    short = Pair.join([1, 2], [3], sep=10, eos=9)
+    long = Pair.join([1, 2, 3, 4, 5], [6, 7, 8], sep=10, eos=9)
+    assert short.ids.tolist() == [1, 2, 10, 3, 9]
+    together = padded([short, long])
+    assert together.inputs.shape == (2, 9)
+    assert together.targets[0].tolist() == [IGNORED, IGNORED, 3, 9, *[IGNORED] * 5]
+    assert together.tokens == 6
+    losses = [batch_loss(model, padded([pair]), None)[0] * padded([pair]).tokens
+              for pair in (short, long)]  # fmt: skip
+    torch.testing.assert_close(batch_loss(model, together, None)[0] * 6, sum(losses))
+
+
+@pytest.mark.parametrize("documents", [1, 5])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_streams_read_every_token_once_and_predict_the_next(documents: int, epoch: int) -> None:
+    settings = config(TEXT, batch_size=3, bptt=4).training
+    lines = [torch.arange(10 * i, 10 * i + 6 + i, dtype=torch.int32) for i in range(documents)]
+    batches = StreamBatches(lines, [], settings)
+    follows = {}
+    ring = [int(token) for line in lines for token in line]
+    for document in lines:
+        for a, b in zip(document.tolist(), document.tolist()[1:], strict=False):
+            follows[a] = b
+    seen: list[int] = []
+    for position in range(batches.steps_per_epoch):
+        batch = batches.batch(epoch, position)
+        again = StreamBatches(lines, [], settings).batch(epoch, position)
+        assert torch.equal(batch.inputs, again.inputs)
+        assert torch.equal(batch.targets, again.targets)
+        for token, target in zip(batch.inputs.flatten(), batch.targets.flatten(), strict=True):
+            seen.append(int(token))
+            assert follows.get(int(token), int(target)) == int(target)
+    assert len(seen) == len(set(seen)) == batches.tokens_per_epoch
+    assert len(ring) - len(seen) < batches.streams
+
+
+def test_streams_go_on_where_they_ended() -> None:
+    settings = config(TEXT, batch_size=2, bptt=5).training
+    batches = StreamBatches([torch.arange(64, dtype=torch.int32)], [], settings)
+    windows = [batches.batch(1, position) for position in range(batches.steps_per_epoch)]
+    for before, after in pairwise(windows):
+        assert torch.equal(before.targets[:, -1], after.inputs[:, 0])
+
+
+def test_the_held_out_part_is_a_fixed_choice_and_never_trained_on() -> None:
+    settings = config(TEXT, validation_fraction=0.25, seed=3).training
+    lines = [torch.full((3,), number, dtype=torch.int32) for number in range(20)]
+    one, other = (split_lines(lines, 99, settings) for _ in range(2))
+    trained = {int(t) for b in _epoch(one) for t in b.inputs.flatten()} - {99}
+    held = {int(t) for b in one.validation() for t in b.targets.flatten()} - {99}
+    assert held == {int(t) for b in other.validation() for t in b.targets.flatten()} - {99}
+    assert not trained & held
+    assert len(held) == 5
+    pairs = [Pair.join([number], [number], 98, 99) for number in range(20)]
+    batches = split_pairs(pairs, settings)
+    assert {int(t) for b in batches.validation() for t in b.inputs[:, 0]} == held
+    assert sorted(int(t) for b in _epoch(batches) for t in b.inputs[:, 0]) == sorted(
+        set(range(20)) - held
+    )
+    assert batches.validation_tokens == 10
+
+
+def test_weight_decay_spares_biases_and_the_embedding(model: LSTMLanguageModel) -> None:
+    optimizer = make_optimizer(model, config(TEXT))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    shrinking = {
+        names[id(parameter)]
+        for group in optimizer.param_groups
+        if group["weight_decay"] > 0
+        for parameter in group["params"]
+    }
+    assert "lstm.weight_hh_l0" in shrinking
+    assert not any("bias" in name or "embedding" in name for name in shrinking)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(names)
+
+
+def _epoch(batches):  # type: ignore[no-untyped-def]
+    return [batches.batch(0, position) for position in range(batches.steps_per_epoch)]
