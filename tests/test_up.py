@@ -68,13 +68,13 @@ class Service:
         """The newest process id a part was ready with."""
         return int(re.findall(rf"{part} +ready after .*process (\d+)", self.said())[-1])
 
-    def stop(self, number: int = signal.SIGINT) -> None:
+    def stop(self, number: int = signal.SIGINT, seconds: float = STOP_SECONDS) -> None:
         """Ask it to stop: it does, soon, without force, and leaves no process behind."""
         began = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(timeout=PATIENCE_SECONDS)
         assert code == 0, self.said()
-        assert time.monotonic() - began < STOP_SECONDS
+        assert time.monotonic() - began < seconds
         assert "is killed" not in self.said()
         assert not marked(self.mark)
 

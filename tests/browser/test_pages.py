@@ -4,12 +4,16 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import keep_picture, watch
 from tests.browser.journeys import assert_accessible, box, reach, start_training
 from tests.processes import PATIENCE_SECONDS
 from tests.web.answers import TUTORIAL
+
+# A journey is many steps, each of which may take its time on a busy machine.
+pytestmark = pytest.mark.timeout(300)
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 LONG_TEXT = "the cat sat on the mat, and the dog lay by the door of the house.\n" * 60
@@ -40,7 +44,7 @@ def test_from_a_pasted_text_to_an_answer(page: Page) -> None:
 
 
 def test_a_training_is_watched_paused_and_resumed(page: Page) -> None:
-    address = start_training(page, LONG_TEXT, "char", "Watched", epochs="4000")
+    address = start_training(page, LONG_TEXT, "char", "Watched", epochs="2000")
     reach(page, "running")
     # the curve and the figures move without a reload
     points = page.locator("#losses tr")
@@ -198,7 +202,7 @@ def test_everything_that_matters_works_without_scripts(
     context = browser.new_context(base_url=service, java_script_enabled=False)
     page = context.new_page()
     watch(page, complaints)
-    start_training(page, LONG_TEXT, "char", "No scripts", epochs="4000")
+    start_training(page, LONG_TEXT, "char", "No scripts", epochs="2000")
     page.get_by_role("button", name="Pause").click()
     for _ in range(int(PATIENCE_SECONDS)):
         if page.locator(".badge.paused").count():

@@ -10,7 +10,7 @@ from tests.web.answers import TUTORIAL
 from tests.web.html import Elements, hidden_fields, job_of, kept_text, refusal, send, weight
 from web import create_app
 from web.pages import wording
-from worker import datasets, jobs, models
+from worker import datasets, jobs, models, submissions
 from worker.backend import Backend
 from worker.records import Model
 from worker.settings import Settings
@@ -61,7 +61,7 @@ def test_the_list_filters_by_state_and_pages(client: FlaskClient, backend: Backe
     text = datasets.create(backend, "local", name="t", data=TUTORIAL.encode())
     for number in range(18):
         config = {"preset": "tutorial"}
-        job = jobs.submit_train(
+        job = submissions.submit_train(
             backend, "local", name=f"number {number}", dataset=text.id, config=config
         )
         if number % 3 == 0:

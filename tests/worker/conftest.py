@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from worker import datasets, jobs
+from worker import datasets, submissions
 from worker.backend import Backend
 from worker.records import Job
 
@@ -19,6 +19,6 @@ def submit(backend: Backend) -> Submit:
     def submit_job(owner: str = "ann", name: str = "tutorial") -> Job:
         text = datasets.create(backend, owner, name=name, data=LINES.encode())
         config = {"preset": "tutorial"}
-        return jobs.submit_train(backend, owner, name=name, dataset=text.id, config=config)
+        return submissions.submit_train(backend, owner, name=name, dataset=text.id, config=config)
 
     return submit_job

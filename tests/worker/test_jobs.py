@@ -8,7 +8,7 @@ import pytest
 from lstmcore.errors import ConfigError
 from tests.worker.conftest import LINES, Submit
 from tests.worker.test_leases import claimed
-from worker import datasets, jobs
+from worker import datasets, jobs, submissions
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, QuotaExceeded, WrongState
 from worker.records import JobState
@@ -24,7 +24,7 @@ def test_a_submitted_job_is_queued_with_a_complete_configuration(submit: Submit)
 def test_a_refused_configuration_leaves_no_job(backend: Backend) -> None:
     text = datasets.create(backend, "ann", name="t", data=LINES.encode())
     with pytest.raises(ConfigError):
-        jobs.submit_train(backend, "ann", name=None, dataset=text.id, config={"modell": {}})
+        submissions.submit_train(backend, "ann", name=None, dataset=text.id, config={"modell": {}})
     assert jobs.list_page(backend, "ann").data == []
 
 
@@ -32,7 +32,7 @@ def test_what_cannot_fit_is_refused_with_numbers(backend: Backend) -> None:
     text = datasets.create(backend, "ann", name="t", data=LINES.encode())
     config = {"preset": "word", "model": {"hidden_dim": 4096, "embed_dim": 4096, "layers": 8}}
     with pytest.raises(InvalidInput, match="MiB"):
-        jobs.submit_train(backend, "ann", name=None, dataset=text.id, config=config)
+        submissions.submit_train(backend, "ann", name=None, dataset=text.id, config=config)
 
 
 def test_the_same_idempotency_key_is_the_same_job(backend: Backend) -> None:
@@ -40,7 +40,7 @@ def test_the_same_idempotency_key_is_the_same_job(backend: Backend) -> None:
 
     def submit(name: str) -> str:
         config = {"preset": "tutorial"}
-        return jobs.submit_train(
+        return submissions.submit_train(
             backend, "ann", name=name, dataset=text.id, config=config, idempotency_key="k"
         ).id
 
@@ -57,7 +57,7 @@ def test_owners_do_not_see_each_other(backend: Backend, submit: Submit) -> None:
             ask(backend, "bob", job.id)
     assert jobs.list_page(backend, "bob").data == []
     with pytest.raises(NotFound):
-        jobs.submit_train(
+        submissions.submit_train(
             backend, "bob", name=None, dataset=str(job.dataset), config={"preset": "tutorial"}
         )
 
@@ -66,7 +66,7 @@ def test_too_many_active_jobs_are_refused(backend: Backend, submit: Submit) -> N
     small = backend.settings.model_copy(update={"max_active_jobs": 1})
     job = submit()
     with pytest.raises(QuotaExceeded):
-        jobs.submit_train(
+        submissions.submit_train(
             replace(backend, settings=small),
             "ann",
             name=None,

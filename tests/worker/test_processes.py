@@ -18,7 +18,7 @@ from lstmcore.training import Trainer
 from tests.processes import eventually, marked
 from tests.test_up import Service
 from web.client import Client, Json
-from worker import jobs, models
+from worker import jobs, models, submissions
 from worker.backend import Backend, open_backend
 from worker.settings import Settings
 
@@ -39,7 +39,7 @@ def service() -> Iterator[Service]:
     with Service(parent / "var", settings=SHORT_SLICES) as running:
         running.url()
         yield running
-        running.stop()
+        running.stop(seconds=30)  # how fast is another test's question
     shutil.rmtree(parent)
 
 
@@ -177,7 +177,7 @@ def test_a_durable_prediction_is_the_same_every_time(client: Client, records: Ba
     (model, *_) = client.newest("models")
 
     def predicted() -> Json:
-        job = jobs.submit_predict(
+        job = submissions.submit_predict(
             records,
             OWNER,
             name=None,

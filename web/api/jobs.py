@@ -21,7 +21,7 @@ from web.api.serialize import ROOT, job_json, page_json, respond_json
 from web.auth import current_backend, current_owner
 from worker import datasets as dataset_contract
 from worker import jobs as contract
-from worker import live
+from worker import live, submissions
 from worker.errors import InvalidInput
 from worker.records import Job, JobKind, JobState
 
@@ -158,7 +158,7 @@ def _submit_train(body: TrainBody) -> Job:
 
 
 def _train_on(body: TrainBody, dataset: str) -> Job:
-    return contract.submit_train(
+    return submissions.submit_train(
         current_backend(),
         current_owner(),
         name=body.name,
@@ -169,7 +169,7 @@ def _train_on(body: TrainBody, dataset: str) -> Job:
 
 
 def _submit_predict(body: PredictBody) -> Job:
-    return contract.submit_predict(
+    return submissions.submit_predict(
         current_backend(),
         current_owner(),
         name=body.name,

@@ -60,9 +60,11 @@ def job_list() -> str:
 @pages.get("/jobs/<identifier>")
 def job(identifier: str) -> str:
     """One job with everything known about it now; scripts keep it up to date."""
-    backend = current_backend()
-    record = contract.get(backend, current_owner(), identifier)
+    backend, owner = current_backend(), current_owner()
+    contract.get(backend, owner, identifier)  # is it theirs?
+    # The record after its events: what scripts ask for next then never lacks what the page shows.
     story = _story(identifier)
+    record = contract.get(backend, owner, identifier)
     return render_template(
         "job.html",
         job=record,

@@ -18,7 +18,7 @@ from web.pages.blueprint import pages, see_other
 from web.pages.fields import messages_by_field, read_config, sections
 from web.pages.wording import sentence
 from web.security import check_csrf
-from worker import datasets, jobs, live
+from worker import datasets, live, submissions
 from worker.errors import InvalidInput, QuotaExceeded, Unavailable, WorkerError
 from worker.records import Dataset, Job
 
@@ -115,7 +115,7 @@ def _submit(given: Mapping[str, str], file: FileStorage | None) -> Job:
     dataset = _store(name, text, file)
     job = None
     try:
-        job = jobs.submit_train(
+        job = submissions.submit_train(
             current_backend(),
             current_owner(),
             name=name or None,
@@ -153,8 +153,9 @@ def _has_file(file: FileStorage | None) -> bool:
 
 
 def _name_for(text: str) -> str:
-    """The first words of a text, as a name for what is learned from it."""
-    words = _printable(text[: 4 * LONGEST_AUTOMATIC_NAME].strip()).split()
+    """The first line of a text, or its first words, as a name for what is learned from it."""
+    start = text.strip()[: 4 * LONGEST_AUTOMATIC_NAME]
+    words = _printable(start.splitlines()[0]).split()
     name = ""
     for word in words:
         if name and len(name) + 1 + len(word) > LONGEST_AUTOMATIC_NAME:

@@ -53,7 +53,12 @@ function receive(event) {
 
 async function onState(state) {
   final = ["succeeded", "failed", "cancelled"].includes(state);
-  await refreshRegions().catch(() => {});
+  try {
+    await refreshRegions();
+  } catch {
+    setTimeout(onState, POLL_SECONDS * 1000, state);
+    return;
+  }
   document.querySelector("#said").textContent = document.querySelector("#sentence").textContent;
 }
 

@@ -13,6 +13,7 @@ const prompt = byId("prompt");
 const [given, written] = byId("answer").children;
 const bars = new Bars(byId("bars"), live.answers ? null : append);
 const take = byId("take");
+const BROKEN_OFF = "The answer broke off on its way. Try once more.";
 const KNOBS = ["temperature", "top_k", "top_p", "max_tokens"];
 
 // -- next words -----------------------------------------------------------------------------------
@@ -98,9 +99,11 @@ byId("write").addEventListener("submit", async (event) => {
     const sampling = Object.fromEntries(KNOBS.map((name) => [name, Number(byId(name).value)]));
     const body = { prompt: text, sampling, stream: true };
     const response = await post(address, body, mine.signal);
-    for await (const item of readEvents(response)) show(item);
+    let last = null;
+    for await (const item of readEvents(response)) show((last = item));
+    if (last?.type !== "result" && last?.type !== "error") say(BROKEN_OFF);
   } catch (error) {
-    if (error.name !== "AbortError") say(error.message);
+    if (error.name !== "AbortError") say(error.status === undefined ? BROKEN_OFF : error.message);
     else if (writing === mine) say("Stopped.");
   }
   if (writing === mine) {

@@ -1,7 +1,20 @@
 // Fresh server-rendered regions without a reload: the page is fetched again and every element
 // marked data-live takes the content of its twin. One renderer (the templates), no second copy here.
 
-export async function refreshRegions() {
+let running = null; // the refresh on its way
+let again = false; // something happened since it was sent
+
+// One at a time, so that an older answer never replaces a newer one.
+export function refreshRegions() {
+  again = running !== null;
+  running ??= refresh().finally(() => {
+    running = null;
+    return again ? refreshRegions() : undefined;
+  });
+  return running;
+}
+
+async function refresh() {
   const response = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!response.ok) throw new Error(`status ${response.status}`);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");

@@ -1,0 +1,207 @@
+"""Accepting work: what is true once a submit has been answered.
+
+The record is committed, and only then is the queue told. From there on the job reaches a final
+state whatever happens to the message, the queue or the workers.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from lstmcore.config import TrainConfig, parse_sampling, resolve_config
+from worker import database, datasets, events, jobs, models, transitions
+from worker.backend import Backend
+from worker.database import now
+from worker.errors import InvalidInput, QuotaExceeded
+from worker.naming import check_name, new_id
+from worker.queue import QUEUES
+from worker.records import FINAL_STATES, Dataset, Job, JobKind, JobState, Json, Progress
+
+TABLE = database.jobs
+NORMAL_PRIORITY = 1
+MOST_PROMPTS = 1000
+
+
+def submit_train(
+    backend: Backend,
+    owner: str,
+    *,
+    name: str | None,
+    dataset: str,
+    config: Json,
+    idempotency_key: str | None = None,
+) -> Job:
+    """Accept a training: once this returns, the job will reach a final state.
+
+    `config` is what the user sent; what is missing is chosen from the data. Raises NotFound for the
+    dataset, lstmcore's ConfigError, InvalidInput when it cannot fit into memory, QuotaExceeded.
+    """
+    text = datasets.get(backend, owner, dataset)
+    resolved = resolve_config(config, datasets.summary_of(text))
+    if resolved.preset == "tutorial":
+        _check_tutorial(backend, text, resolved)
+    estimate = datasets.estimate_of(text, resolved)
+    if estimate.memory_bytes > backend.settings.max_training_bytes:
+        raise InvalidInput(
+            f"this model needs about {estimate.memory_bytes / 2**20:,.0f} MiB to train; at most "
+            f"{backend.settings.max_training_bytes / 2**20:,.0f} MiB are allowed here",
+            [{"loc": ["config", "model"], "msg": "lower hidden_dim, embed_dim or vocab_size"}],
+        )
+    if resolved.init_from is not None:
+        start = models.get(backend, owner, resolved.init_from)
+        resolved = resolved.model_copy(update={"init_from": start.id})
+    # The text, not its id: a text inside a repeated request is another dataset each time.
+    content = [text.layout, text.file.sha256]
+    request = {"kind": "train", "name": name, "text": content, "config": config}
+    return _submit(
+        backend,
+        owner,
+        kind="train",
+        name=check_name(name or text.name),
+        config=resolved.model_dump(mode="json"),
+        dataset=dataset,
+        request=request,
+        idempotency_key=idempotency_key,
+    )
+
+
+def submit_predict(
+    backend: Backend,
+    owner: str,
+    *,
+    name: str | None,
+    model: str,
+    prompts: Sequence[str],
+    sampling: Json,
+    single: bool = False,
+    idempotency_key: str | None = None,
+) -> Job:
+    """Accept a durable prediction for one or many prompts.
+
+    `single`: the result is that of the only prompt, not a list. Raises NotFound, InvalidInput.
+    """
+    if not 1 <= len(prompts) <= MOST_PROMPTS:
+        raise InvalidInput(
+            f"give 1 to {MOST_PROMPTS} prompts, not {len(prompts)}",
+            [{"loc": ["prompts"], "msg": f"give 1 to {MOST_PROMPTS} prompts"}],
+        )
+    trained = models.get(backend, owner, model)
+    config: Json = {
+        "model": trained.id,
+        "prompts": list(prompts),
+        "single": single,
+        "sampling": parse_sampling(sampling).model_dump(mode="json"),
+    }
+    return _submit(
+        backend,
+        owner,
+        kind="predict",
+        name=check_name(name or f"{trained.name} predicts"),
+        config=config,
+        dataset=None,
+        request={"kind": "predict", "name": name} | config,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _check_tutorial(backend: Backend, text: Dataset, config: TrainConfig) -> None:
+    """Raise lstmcore's CorpusError when the lesson's recipe finds nothing in a text."""
+    from lstmcore.tutorial import tutorial_pairs, tutorial_tokenizer  # noqa: PLC0415
+
+    corpus = datasets.load_corpus(backend, text)
+    tutorial_pairs(corpus, tutorial_tokenizer(corpus, config.tokenizer))
+
+
+def _submit(
+    backend: Backend,
+    owner: str,
+    *,
+    kind: JobKind,
+    name: str,
+    config: Json,
+    dataset: str | None,
+    request: Json,
+    idempotency_key: str | None,
+) -> Job:
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    identifier = new_id("job")
+    row: Json = {
+        "id": identifier,
+        "owner": owner,
+        "kind": kind,
+        "name": name,
+        "state": JobState.QUEUED,
+        "priority": NORMAL_PRIORITY,
+        "config": config,
+        "dataset": dataset,
+        "idempotency_key": idempotency_key,
+        "request_sha256": digest,
+    }
+    try:
+        with backend.database.writing() as connection:
+            known = _known(connection, owner, idempotency_key, digest)
+            if known is None:
+                _check_quota(connection, owner, backend.settings.max_active_jobs)
+                connection.execute(sa.insert(TABLE).values(**row, **_new_row()))
+                events.append(connection, identifier, "state", {"state": JobState.QUEUED})
+    except sa.exc.IntegrityError:
+        # The same request came twice at the same moment, and the other one was first.
+        with backend.database.reading() as connection:
+            known = _known(connection, owner, idempotency_key, digest)
+        if known is None:
+            raise
+    # Only now, with the record committed, may a message leave.
+    backend.doorbell.ring_soon(QUEUES[kind])
+    return jobs.get(backend, owner, known or identifier)
+
+
+def _new_row() -> Json:
+    """The columns that are the same for every new job."""
+    return {
+        "version": 1,
+        "slices": 0,
+        "progress": transitions.progress_json(Progress()),
+        "metrics": {},
+        "lease_epoch": 0,
+        "attempts": 0,
+        "lost_leases": 0,
+        "not_before": 0.0,
+        "waiting_since": now(),
+        "served_at": 0.0,
+        "notified_at": now(),
+        "notifications": 0,
+        "created_at": now(),
+    }
+
+
+def _known(
+    connection: sa.Connection, owner: str, idempotency_key: str | None, digest: str
+) -> str | None:
+    """The job an earlier request with this key made; InvalidInput if it asked for another thing."""
+    if idempotency_key is None:
+        return None
+    row = connection.execute(
+        sa.select(TABLE.c.id, TABLE.c.request_sha256).where(
+            TABLE.c.owner == owner, TABLE.c.idempotency_key == idempotency_key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.request_sha256 != digest:
+        raise InvalidInput(
+            "this Idempotency-Key was used for another request",
+            [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
+        )
+    return str(row.id)
+
+
+def _check_quota(connection: sa.Connection, owner: str, most: int) -> None:
+    active = connection.scalar(
+        sa.select(sa.func.count()).where(TABLE.c.owner == owner, TABLE.c.state.not_in(FINAL_STATES))
+    )
+    if most and (active or 0) >= most:
+        raise QuotaExceeded(
+            f"you have {active} unfinished jobs and may have {most}: wait for one or cancel one"
+        )
