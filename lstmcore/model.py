@@ -114,7 +114,21 @@ class LSTMLanguageModel(nn.Module):
 
 
 def expected_shapes(vocabulary: int, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each tensor of such a network, without allocating it."""
-    with torch.device("meta"):
-        model = LSTMLanguageModel(vocabulary, config)
-    return {name: tuple(tensor.shape) for name, tensor in model.tensors().items()}
+    """Name and shape of each tensor of such a network, without making one.
+
+    Written out, not asked of a network on torch's "meta" device: that costs nearly two seconds the
+    first time, and the first reader of a model would wait for it.
+    """
+    embed, hidden, tied = config.embed_dim, config.hidden_dim, config.tie_weights
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary, embed)}
+    for layer in range(config.layers):
+        inputs = embed if layer == 0 else hidden
+        shapes[f"lstm.weight_ih_l{layer}"] = (4 * hidden, inputs)
+        shapes[f"lstm.weight_hh_l{layer}"] = (4 * hidden, hidden)
+        shapes[f"lstm.bias_ih_l{layer}"] = (4 * hidden,)
+        shapes[f"lstm.bias_hh_l{layer}"] = (4 * hidden,)
+    if tied and hidden != embed:
+        shapes["projection.weight"] = (embed, hidden)
+    if not tied:
+        shapes["output.weight"] = (vocabulary, hidden)
+    return shapes | {"output.bias": (vocabulary,)}

@@ -22,8 +22,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a part that ran so long starts again without a growing pause
 EARLY_SECONDS = 10.0  # a death before this, without having been up, is a failed start
 FAILED_STARTS = 5
-STOP_SECONDS = 3.3  # for the parts, before they are killed
-STOP_FIRST_SECONDS = 1.0  # for those the others depend on, afterwards
+STOP_SECONDS = 3.6  # for the parts, before they are killed
+STOP_FIRST_SECONDS = 0.8  # for those the others depend on, afterwards
 REMIND_SECONDS = 10.0
 
 Say = Callable[[str, str], None]

@@ -12,14 +12,7 @@ WorkerError
 The errors know nothing of HTTP: `web` decides the status codes in one place.
 """
 
-from typing import TypedDict
-
-
-class FieldError(TypedDict):
-    """One refused value: where it is (`["config", "model", "layers"]`) and what to do about it."""
-
-    loc: list[str | int]
-    msg: str
+from lstmcore.errors import FieldError
 
 
 class WorkerError(Exception):

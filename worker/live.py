@@ -35,7 +35,7 @@ class Live:
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(
             url,
-            socket_timeout=2.0,
+            socket_timeout=1.0,
             socket_connect_timeout=1.0,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
@@ -137,7 +137,7 @@ class Live:
         try:
             while (left := deadline - time.monotonic()) > 0:
                 # Short waits, so that a frozen Redis is found out by the socket timeout.
-                popped: Any = self._redis.blpop([key], timeout=min(left, 1.0))
+                popped: Any = self._redis.blpop([key], timeout=min(left, 0.5))
                 if popped:
                     yield json.loads(popped[1])
         except redis.RedisError as error:

@@ -163,8 +163,8 @@ def test_a_preview_shows_what_a_model_would_see(client: FlaskClient, dataset: st
         ({"config": "{"}, ["config"]),
         ({"config": "[1]"}, ["config"]),
         ({"config": "[" * 5000}, ["config"]),
-        ({"config": '{"model": {"hidden_dim": -1}}'}, ["model", "hidden_dim"]),
-        ({"config": '{"modell": {}}'}, ["modell"]),
+        ({"config": '{"model": {"hidden_dim": -1}}'}, ["config", "model", "hidden_dim"]),
+        ({"config": '{"modell": {}}'}, ["config", "modell"]),
     ],
 )
 def test_a_wrong_preview_is_refused(

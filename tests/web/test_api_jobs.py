@@ -124,13 +124,13 @@ def test_an_unusable_key_is_refused(client: FlaskClient, key: str) -> None:
         ({"colour": "red"}, ["colour"]),
         ({"config": None}, ["config"]),
         ({"config": []}, ["config"]),
-        ({"config": {"preset": "poem"}}, ["preset"]),
-        ({"config": {"colour": "red"}}, ["colour"]),
-        ({"config": {"preset": "word", "model": {"layers": 0}}}, ["model", "layers"]),
-        ({"config": {"preset": "word", "model": {"layers": True}}}, ["model", "layers"]),
+        ({"config": {"preset": "poem"}}, ["config", "preset"]),
+        ({"config": {"colour": "red"}}, ["config", "colour"]),
+        ({"config": {"preset": "word", "model": {"layers": 0}}}, ["config", "model", "layers"]),
+        ({"config": {"preset": "word", "model": {"layers": True}}}, ["config", "model", "layers"]),
         (
             {"config": {"preset": "word", "training": {"learning_rate": "fast"}}},
-            ["training", "learning_rate"],
+            ["config", "training", "learning_rate"],
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_refused_training_names_the_value_and_leaves_nothing(
     client: FlaskClient, changes: dict[str, Any], loc: list[str]
 ) -> None:
     found = refused_fields(train(client, **changes))
-    assert loc in [entry[-len(loc) :] for entry in found]
+    assert loc in found
     assert client.get(URL).json["data"] == client.get(DATASETS).json["data"] == []
 
 
@@ -157,8 +157,8 @@ def test_a_text_that_is_refused_leaves_nothing(client: FlaskClient) -> None:
         ({"prompt": None, "prompts": ["a", 5]}, ["prompts", 1]),
         ({"prompt": "a\ud800"}, ["prompt"]),
         ({"model": None}, ["model"]),
-        ({"sampling": {"temperature": -1}}, ["temperature"]),
-        ({"sampling": {"warmth": 1}}, ["warmth"]),
+        ({"sampling": {"temperature": -1}}, ["sampling", "temperature"]),
+        ({"sampling": {"warmth": 1}}, ["sampling", "warmth"]),
         ({"stream": True}, ["stream"]),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_refused_prediction_names_the_value(
 ) -> None:
     body = {"kind": "predict", "model": model.id, "prompt": "what is"} | changes
     found = refused_fields(client.post(URL, json=body))
-    assert loc in [entry[-len(loc) :] for entry in found]
+    assert loc in found
 
 
 def test_what_a_job_names_must_exist(client: FlaskClient) -> None:

@@ -139,7 +139,7 @@ def test_without_redis_predictions_are_503_and_everything_else_works(
         ({"prompt": 1}, ["prompt"]),
         ({"prompt": "a", "stream": "yes"}, ["stream"]),
         ({"prompt": "a", "model": "b"}, ["model"]),
-        ({"prompt": "a", "sampling": {"max_tokens": 10**9}}, ["max_tokens"]),
+        ({"prompt": "a", "sampling": {"max_tokens": 10**9}}, ["sampling", "max_tokens"]),
         ({"prompt": "a", "sampling": {"top_p": 1e999}}, ["sampling", "top_p"]),
         ({"prompt": "a", "sampling": None}, ["sampling"]),
     ],
@@ -149,4 +149,4 @@ def test_refused_values_are_named(
 ) -> None:
     text = json.dumps(body).replace("Infinity", "1e999")
     found = refused_fields(client.post(address, data=text, content_type="application/json"))
-    assert loc in [entry[-len(loc) :] for entry in found]
+    assert loc in found

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, Response, request
 from pydantic import Field
 
-from web.api.parsing import Body, Query, check, parse_json, read_body, read_form, read_query
+from web.api.parsing import Body, Query, check, inside, parse_json, read_body, read_form, read_query
 from web.api.serialize import ROOT, dataset_json, page_json, respond_json
 from web.auth import current_backend, current_owner
 from worker import datasets as contract
@@ -89,7 +89,9 @@ def preview(identifier: str) -> Response:
     backend, owner = current_backend(), current_owner()
     config = _config_of(query)
     seen = contract.preview(backend, owner, identifier, query.level)
-    return respond_json(seen | {"estimate": contract.estimate(backend, owner, identifier, config)})
+    with inside("config"):
+        estimate = contract.estimate(backend, owner, identifier, config)
+    return respond_json(seen | {"estimate": estimate})
 
 
 def create_from_text(name: str, text: str, layout: Layout | None = None) -> Dataset:

@@ -12,6 +12,7 @@ from web.api.parsing import (
     Query,
     check,
     idempotency_key,
+    inside,
     preferred_wait,
     read_json,
     read_query,
@@ -158,27 +159,29 @@ def _submit_train(body: TrainBody) -> Job:
 
 
 def _train_on(body: TrainBody, dataset: str) -> Job:
-    return submissions.submit_train(
-        current_backend(),
-        current_owner(),
-        name=body.name,
-        dataset=dataset,
-        config=body.config,
-        idempotency_key=idempotency_key(),
-    )
+    with inside("config"):
+        return submissions.submit_train(
+            current_backend(),
+            current_owner(),
+            name=body.name,
+            dataset=dataset,
+            config=body.config,
+            idempotency_key=idempotency_key(),
+        )
 
 
 def _submit_predict(body: PredictBody) -> Job:
-    return submissions.submit_predict(
-        current_backend(),
-        current_owner(),
-        name=body.name,
-        model=body.model,
-        prompts=body.all_prompts(),
-        single=body.prompts is None,
-        sampling=body.sampling,
-        idempotency_key=idempotency_key(),
-    )
+    with inside("sampling"):
+        return submissions.submit_predict(
+            current_backend(),
+            current_owner(),
+            name=body.name,
+            model=body.model,
+            prompts=body.all_prompts(),
+            single=body.prompts is None,
+            sampling=body.sampling,
+            idempotency_key=idempotency_key(),
+        )
 
 
 def _respond(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -10,13 +10,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from worker.errors import FieldError, InvalidInput
+from lstmcore.errors import ConfigError, FieldError
+from worker.errors import InvalidInput
 
 DEEPEST = 16  # a config nests three levels; nothing sensible comes near
 TOO_DEEP = f"it nests deeper than {DEEPEST} levels"
@@ -175,3 +177,15 @@ def _storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@contextmanager
+def inside(field: str) -> Iterator[None]:
+    """Say of refused settings where they stand in the request: inside one of its fields."""
+    try:
+        yield
+    except ConfigError as error:
+        found: list[FieldError] = [
+            {"loc": [field, *each["loc"]], "msg": each["msg"]} for each in error.errors
+        ]
+        raise ConfigError(str(error), found) from error

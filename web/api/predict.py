@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 from pydantic import Field
 
-from web.api.parsing import LONGEST_WAIT_SECONDS, Body, preferred_wait, read_body
+from web.api.parsing import LONGEST_WAIT_SECONDS, Body, inside, preferred_wait, read_body
 from web.api.serialize import respond_json
 from web.api.sse import frame, respond_stream
 from web.auth import current_backend, current_owner
@@ -55,10 +55,12 @@ def predict_now(reference: str) -> Response:
                 "Only one prompt can be streamed.",
                 [{"loc": ["prompts"], "msg": "give one prompt, or leave `stream` out"}],
             )
-        items = contract.stream_now(*where, prompts, body.sampling, timeout=timeout)
+        with inside("sampling"):
+            items = contract.stream_now(*where, prompts, body.sampling, timeout=timeout)
         # The first item is awaited here, so that what is refused still gets its status.
         return respond_stream(_frames(chain([next(items)], items)))
-    results = contract.predict_now(*where, prompts, body.sampling, timeout=timeout)
+    with inside("sampling"):
+        results = contract.predict_now(*where, prompts, body.sampling, timeout=timeout)
     return respond_json(results[0] if body.prompts is None else {"results": results})
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from lstmcore.config import ModelConfig, TokenizerConfig, TrainingConfig
+from lstmcore.errors import FieldError
 from web.pages.wording import label, sentence
-from worker.errors import FieldError
 
 Json = dict[str, Any]
 
