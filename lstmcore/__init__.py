@@ -7,12 +7,14 @@ settings    TrainConfig TokenizerConfig ModelConfig TrainingConfig Sampling
 text        Corpus CorpusSummary read_corpus decode_text summarize
             Tokenizer tutorial_tokenizer tutorial_pairs preview estimate
 training    Trainer
-prediction  LanguageModel load_model generate stream
+prediction  LanguageModel load_model generate stream score evaluate
+inside      embedding nearest_tokens activations explain saliency
+files       write_onnx
 errors      LSTMError ConfigError CorpusError TokenizerError CheckpointError TrainingError
             PromptError
 
 Names are resolved on first use: `import lstmcore` is instant, and torch is loaded only by the
-training and prediction names.
+names from `Trainer` on. docs/library.md shows them at work.
 """
 
 from importlib import import_module
@@ -32,6 +34,10 @@ _MODULES = {
     "lstmcore.estimate": "estimate",
     "lstmcore.training": "Trainer",
     "lstmcore.sampling": "LanguageModel generate load_model stream",
+    "lstmcore.scoring": "evaluate score",
+    "lstmcore.embeddings": "embedding nearest_tokens",
+    "lstmcore.introspection": "activations explain saliency",
+    "lstmcore.onnx_export": "write_onnx",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

@@ -150,7 +150,10 @@ class TrainConfig(_Settings):
 
 
 class Sampling(_Settings):
-    """How a prompt is continued."""
+    """How a prompt is continued.
+
+    With `beams` nothing is drawn: temperature, filters, penalty and seed are then of no effect.
+    """
 
     max_tokens: int = Field(64, ge=0, le=4096, description="Write at most so many tokens.")
     temperature: float = Field(
@@ -159,6 +162,9 @@ class Sampling(_Settings):
     top_k: int = Field(0, ge=0, le=200_000, description="Choose among so many tokens; 0: all.")
     top_p: float = Field(
         1.0, gt=0, le=1, description="Choose among the likeliest that add up to this share."
+    )
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Leave out tokens below this share of the likeliest one's."
     )
     repetition_penalty: float = Field(
         1.0, gt=0, le=10, description="Above 1: tokens already written become less likely."
@@ -170,7 +176,16 @@ class Sampling(_Settings):
         None, ge=0, le=LARGEST_SEED, description="Same seed, same text; null: a fresh one."
     )
     n: int = Field(1, ge=1, le=16, description="How many continuations to write.")
+    beams: int = Field(
+        1, ge=1, le=64, description="Above 1: search so wide for the likeliest text, not drawing."
+    )
     logprobs: bool = Field(False, description="Also return the log probability of each token.")
+
+    @model_validator(mode="after")
+    def _search_finds_enough(self) -> "Sampling":
+        if 1 < self.beams < self.n:
+            refuse(("beams",), "should be 1, or at least n: the search finds so many texts")
+        return self
 
 
 def resolve_config(requested: Mapping[str, Any], summary: CorpusSummary) -> TrainConfig:

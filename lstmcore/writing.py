@@ -1,5 +1,6 @@
 """Text that is being written: token ids become text, never half a character, never past a stop."""
 
+import copy
 from collections.abc import Sequence
 
 from lstmcore.tokenizer import Tokenizer
@@ -20,6 +21,12 @@ class ArrivingText:
         self._tokenizer = tokenizer
         self._ids = list(before[-CONTEXT:])
         self._known = self._tokenizer.decode(self._ids)
+
+    def copy(self) -> "ArrivingText":
+        """One that goes on from here on its own."""
+        twin = copy.copy(self)
+        twin._ids = list(self._ids)
+        return twin
 
     def push(self, token: int) -> str:
         """The text this token adds; empty while a character is incomplete."""
@@ -53,6 +60,13 @@ class Completion:
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
         self.finish_reason: str | None = None
+
+    def copy(self) -> "Completion":
+        """One that goes on from here on its own."""
+        twin = copy.copy(self)
+        twin._arriving = self._arriving.copy()
+        twin.tokens, twin.logprobs = list(self.tokens), list(self.logprobs)
+        return twin
 
     def add(self, token: int, logprob: float) -> None:
         """Append a token, unless the text has ended."""

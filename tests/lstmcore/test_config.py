@@ -229,7 +229,9 @@ def test_sampling_defaults_and_bounds() -> None:
         {"top_p": 0},
         {"seed": True},
         {"logprobs": 1},
-        {"beams": 2},
+        {"min_p": 1.1},
+        {"beams": 65},
+        {"beams": 2, "n": 3},
     ):
         with pytest.raises(ConfigError):
             parse_sampling(wrong)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lstmcore import sampling as sampling_module
+from lstmcore import prompts
 from lstmcore.config import Sampling
 from lstmcore.corpus import Corpus
 from lstmcore.errors import PromptError
@@ -261,6 +261,6 @@ def test_a_long_prompt_is_read_in_windows(letters: LanguageModel) -> None:
 def test_a_prompt_that_is_too_long_is_refused(
     letters: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling_module, "LONGEST_PROMPT", 50)
+    monkeypatch.setattr(prompts, "LONGEST_PROMPT", 50)
     with pytest.raises(PromptError, match="Shorten"):
         generate(letters, "a" * 51, Sampling())

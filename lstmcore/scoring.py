@@ -1,0 +1,172 @@
+"""How well a model expects a text: log probabilities of its tokens, in nats, and perplexity."""
+
+import math
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from lstmcore.batches import Batch, Pair, PairBatches, StreamBatches
+from lstmcore.corpus import Corpus
+from lstmcore.errors import CorpusError, PromptError
+from lstmcore.export import LanguageModel
+from lstmcore.loss import batch_loss
+from lstmcore.model_card import perplexity
+from lstmcore.prompts import LONGEST_PROMPT, PROMPT_WINDOW, read_prompt
+from lstmcore.tutorial import tutorial_pairs
+
+NO_TOKENS = "There is no token in this text that the model could expect: give it a longer one."
+
+
+class ScoredToken(TypedDict):
+    """A token of the text and the log probability the model gave it, in nats."""
+
+    token: str
+    logprob: float
+
+
+class Score(TypedDict):
+    """What a model thinks of a text. `logprob` is the sum, `perplexity` exp(-mean)."""
+
+    tokens: list[ScoredToken]
+    logprob: float
+    perplexity: float
+    unknown_tokens: list[str]  # counted as `<unk>`; left out by the tutorial
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The mean loss over a corpus, in nats a token."""
+
+    loss: float
+    tokens: int  # at which loss was taken
+    unknown: int  # of all tokens of the corpus, those the vocabulary lacks
+    perplexity: float  # exp(loss)
+
+
+def score(lm: LanguageModel, text: str, *, prompt: str = "") -> Score:
+    """Log probability of each token of `text`, as a continuation of `prompt`.
+
+    The prompt is read as `generate` reads it, and is not scored. Models of lines and of pairs know
+    where a text ends, so there the end (`<eos>`) is scored too, of every line. Raises PromptError
+    when the text is too long or empty.
+    """
+    before, after = _split(lm, prompt, text)
+    if not after:
+        raise PromptError(NO_TOKENS)
+    if len(after) > LONGEST_PROMPT:
+        raise PromptError(
+            f"The text has {len(after):,} tokens; {LONGEST_PROMPT:,} are the most. Shorten it."
+        )
+    logprobs = _logprobs(lm, before, after)
+    total = math.fsum(logprobs)
+    # the space between prompt and text belongs to the text's first word
+    joined = bool(prompt) and lm.tokenizer.kind.level == "word"
+    return {
+        "tokens": [
+            {"token": lm.tokenizer.token(token), "logprob": logprob}
+            for token, logprob in zip(after, logprobs, strict=True)
+        ],
+        "logprob": total,
+        "perplexity": perplexity(-total / len(after)),
+        "unknown_tokens": lm.tokenizer.encode(text.removeprefix(" ") if joined else text).unknown,
+    }
+
+
+@torch.inference_mode()
+def evaluate(lm: LanguageModel, corpus: Corpus) -> Evaluation:
+    """The mean loss over a whole corpus, measured as a training measures its held-out text.
+
+    A long text is read as several streams side by side, so a few first tokens of each are read
+    with little before them. Raises CorpusError when the corpus has another layout than the
+    model's, or no token that could be scored.
+    """
+    if corpus.layout != lm.layout:
+        raise CorpusError(
+            f"The model was trained on {lm.layout}, this corpus is {corpus.layout}: "
+            f"read it with layout={lm.layout!r}."
+        )
+    batches, carries, unknown = _batches(lm, corpus)
+    total, tokens, carried = 0.0, 0, None
+    for batch in batches:
+        loss, after = batch_loss(lm.model, batch, carried)
+        carried = after if carries else None
+        total += loss.item() * batch.tokens
+        tokens += batch.tokens
+    if tokens == 0:
+        raise CorpusError(NO_TOKENS)
+    return Evaluation(total / tokens, tokens, unknown, perplexity(total / tokens))
+
+
+def _split(lm: LanguageModel, prompt: str, text: str) -> tuple[list[int], list[int]]:
+    """Ids that are read first, and ids that are scored."""
+    tokenizer = lm.tokenizer
+    before = read_prompt(lm, prompt).ids
+    if lm.config.preset == "tutorial":
+        return before, tokenizer.encode(text).ids
+    if lm.layout == "pairs":
+        return before, [*tokenizer.encode(text).ids, tokenizer.eos_id]
+    lines = text.split("\n") if lm.layout == "lines" else [text]
+    known = tokenizer.encode(prompt).ids
+    first, *rest = tokenizer.encode_batch([prompt + lines[0], *lines[1:]])
+    # how a text begins may depend on what is before it, such as a space
+    goes_on = first[: len(known)] == known
+    after = first[len(known) :] if goes_on else tokenizer.encode(lines[0]).ids
+    if lm.layout == "lines":
+        after = [*after, tokenizer.eos_id]
+        for line in rest:
+            after += [*line, tokenizer.eos_id] if line else []
+    return before, after
+
+
+@torch.inference_mode()
+def _logprobs(lm: LanguageModel, before: list[int], after: list[int]) -> list[float]:
+    """Log probabilities of `after`, each given all that is before it."""
+    found: list[float] = []
+    if not before:
+        found += _gathered(lm.model.start_logits(), torch.tensor(after[:1]))
+    inputs = torch.tensor([*before, *after])[:-1]  # (T,)
+    targets = torch.tensor([*before, *after])[1:]
+    state = lm.model.start_state(1)
+    first = max(0, len(before) - 1)  # position of the first scored target
+    for start in range(0, len(inputs), PROMPT_WINDOW):
+        window = slice(start, start + PROMPT_WINDOW)
+        features, state = lm.model.features(inputs[None, window], state)  # (1, T, H)
+        skipped = max(0, first - start)
+        wanted = features[0, skipped:]
+        if len(wanted) > 0:
+            found += _gathered(lm.model.output(wanted), targets[window][skipped:])
+    return found
+
+
+def _gathered(logits: Tensor, targets: Tensor) -> list[float]:
+    """From logits (T, V): the log probability of each target (T,)."""
+    found: list[float] = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].tolist()
+    return found
+
+
+def _batches(lm: LanguageModel, corpus: Corpus) -> tuple[list[Batch], bool, int]:
+    """Batches over the whole corpus, whether the state is carried on, and unknown tokens."""
+    tokenizer, training = lm.tokenizer, lm.config.training
+    if lm.config.preset == "tutorial":
+        pairs = tutorial_pairs(corpus, tokenizer)
+        contexts = torch.tensor([pair.context for pair in pairs])  # (N, 4)
+        targets = torch.tensor([pair.target for pair in pairs])  # (N,)
+        return [Batch(contexts, targets, len(pairs))], False, 0
+    documents = tokenizer.encode_batch(corpus.documents)
+    completions = tokenizer.encode_batch(corpus.completions)
+    unknown = sum(ids.count(tokenizer.unk_id) for ids in [*documents, *completions])
+    eos, sep = tokenizer.eos_id, tokenizer.sep_id
+    if corpus.layout == "pairs":
+        joined = [
+            Pair.join(prompt, completion, sep, eos)
+            for prompt, completion in zip(documents, completions, strict=True)
+        ]
+        return list(PairBatches(joined, joined, training).validation()), False, unknown
+    ends = [torch.tensor([*ids, eos], dtype=torch.int32) for ids in documents if ids]
+    # lines begin after the end of another; a text begins with its first token
+    start = [torch.tensor([eos], dtype=torch.int32)] if corpus.layout == "lines" else []
+    if not ends:
+        raise CorpusError(NO_TOKENS)
+    return list(StreamBatches(ends, [*start, *ends], training).validation()), True, unknown
