@@ -53,12 +53,12 @@ def train(asked: argparse.Namespace) -> int:
     from lstmcore.training import Evaluated, Sampled, Trainer  # noqa: PLC0415 - loads torch
 
     trainer = Trainer.start(config, read.corpus, threads=asked.threads)
-    _say(
-        f"{read.report['characters']:,} characters as {read.report['layout']}, preset "
-        f"{config.preset}: {trainer.language_model.parameters:,} parameters"
-    )
     code = DONE
     with _interrupts() as interrupted:
+        _say(
+            f"{read.report['characters']:,} characters as {read.report['layout']}, preset "
+            f"{config.preset}: {trainer.language_model.parameters:,} parameters"
+        )
         try:
             for event in trainer.run():
                 if isinstance(event, Evaluated):

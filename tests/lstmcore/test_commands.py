@@ -135,7 +135,6 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60
         while "parameters" not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         out, _ = child.communicate(timeout=60)
     assert child.returncode == 130
