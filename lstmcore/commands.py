@@ -21,6 +21,7 @@ from lstmcore.errors import ConfigError, LSTMError, TrainingError
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 NOT_ASKED = {"logprobs"}  # fields of Sampling that have no use here
+MOST_THREADS = 1024
 Json = dict[str, Any]
 
 
@@ -52,12 +53,12 @@ def train(asked: argparse.Namespace) -> int:
     from lstmcore.training import Evaluated, Sampled, Trainer  # noqa: PLC0415 - loads torch
 
     trainer = Trainer.start(config, read.corpus, threads=asked.threads)
-    _say(
-        f"{read.report['characters']:,} characters as {read.report['layout']}, preset "
-        f"{config.preset}: {trainer.language_model.parameters:,} parameters"
-    )
     code = DONE
     with _interrupts() as interrupted:
+        _say(
+            f"{read.report['characters']:,} characters as {read.report['layout']}, preset "
+            f"{config.preset}: {trainer.language_model.parameters:,} parameters"
+        )
         try:
             for event in trainer.run():
                 if isinstance(event, Evaluated):
@@ -146,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="any setting, such as training.epochs=5 or model.layers=2; again for more",
     )
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="1 unless given")
+    command.add_argument("--threads", type=_threads, default=1, metavar="N", help="1 unless given")
     command.set_defaults(run=train)
 
     command = commands.add_parser("sample", help="continue a prompt")
@@ -170,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sampling_fields() -> list[str]:
     return [name for name in Sampling.model_fields if name not in NOT_ASKED]
+
+
+def _threads(text: str) -> int:
+    if not 1 <= int(text) <= MOST_THREADS:
+        raise ValueError
+    return int(text)
 
 
 def _number(text: str) -> int | float:

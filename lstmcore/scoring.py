@@ -1,6 +1,7 @@
 """How well a model expects a text: log probabilities of its tokens, in nats, and perplexity."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -146,7 +147,7 @@ def _gathered(logits: Tensor, targets: Tensor) -> list[float]:
     return found
 
 
-def _batches(lm: LanguageModel, corpus: Corpus) -> tuple[list[Batch], bool, int]:
+def _batches(lm: LanguageModel, corpus: Corpus) -> tuple[Iterable[Batch], bool, int]:
     """Batches over the whole corpus, whether the state is carried on, and unknown tokens."""
     tokenizer, training = lm.tokenizer, lm.config.training
     if lm.config.preset == "tutorial":
@@ -154,8 +155,8 @@ def _batches(lm: LanguageModel, corpus: Corpus) -> tuple[list[Batch], bool, int]
         contexts = torch.tensor([pair.context for pair in pairs])  # (N, 4)
         targets = torch.tensor([pair.target for pair in pairs])  # (N,)
         return [Batch(contexts, targets, len(pairs))], False, 0
-    documents = tokenizer.encode_batch(corpus.documents)
-    completions = tokenizer.encode_batch(corpus.completions)
+    documents = list(tokenizer.encode_arrays(corpus.documents))
+    completions = list(tokenizer.encode_arrays(corpus.completions))
     unknown = sum(ids.count(tokenizer.unk_id) for ids in [*documents, *completions])
     eos, sep = tokenizer.eos_id, tokenizer.sep_id
     if corpus.layout == "pairs":
@@ -163,10 +164,12 @@ def _batches(lm: LanguageModel, corpus: Corpus) -> tuple[list[Batch], bool, int]
             Pair.join(prompt, completion, sep, eos)
             for prompt, completion in zip(documents, completions, strict=True)
         ]
-        return list(PairBatches(joined, joined, training).validation()), False, unknown
-    ends = [torch.tensor([*ids, eos], dtype=torch.int32) for ids in documents if ids]
+        return PairBatches(joined, joined, training).validation(), False, unknown
+    for ids in documents:
+        ids.append(eos)
+    ends = [torch.frombuffer(ids, dtype=torch.int32) for ids in documents if len(ids) > 1]
     # lines begin after the end of another; a text begins with its first token
     start = [torch.tensor([eos], dtype=torch.int32)] if corpus.layout == "lines" else []
     if not ends:
         raise CorpusError(NO_TOKENS)
-    return list(StreamBatches(ends, [*start, *ends], training).validation()), True, unknown
+    return StreamBatches(ends, [*start, *ends], training).validation(), True, unknown

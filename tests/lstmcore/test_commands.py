@@ -64,6 +64,8 @@ def test_sampling_settings_are_passed_on(facts: Path, capsys: Output) -> None:
         (["train", "some.txt", "--layout", "pairs"], 1, "Line 1 is not a pair"),
         (["train", "some.txt", "--out", "full"], 2, "full is there already"),
         (["train", "empty.txt"], 1, "empty"),
+        (["train", "some.txt", "--threads", "0"], 2, "--threads"),
+        (["train", "full/inner"], 1, "inner: Is a directory"),
         (["sample", "nowhere", "x"], 1, "no file config.json"),
         (["sample", "nowhere", "x", "--top-p", "2"], 2, "top_p should be 1 or less"),
         (["sample", "nowhere", "x", "--top-k", "many"], 2, "invalid"),
@@ -82,7 +84,7 @@ def test_mistakes_have_a_code_and_a_reason(
     (tmp_path / "some.txt").write_text("\n".join(LINES.documents))
     (tmp_path / "empty.txt").touch()
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thing").touch()
+    (tmp_path / "full" / "inner").mkdir()
     assert main(arguments) == code
     told = capsys.readouterr()
     assert reason in told.err
@@ -133,7 +135,6 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60
         while "parameters" not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         out, _ = child.communicate(timeout=60)
     assert child.returncode == 130
