@@ -88,7 +88,7 @@ def _recover_expired(backend: Backend) -> int:
             else:
                 # The first time at once: machines do go away. Then ever more slowly.
                 back_off = min(2.0**lost, LONGEST_BACK_OFF_SECONDS) if lost else 0.0
-                row = transitions.wait_again(
+                row = transitions.end_lease(
                     connection, *this, lost_leases=lost + 1, not_before=now() + back_off
                 )
                 if row is not None:

@@ -21,7 +21,7 @@ from celery import signals
 
 from worker import leases, shutdown
 from worker.backend import Backend, open_backend
-from worker.errors import LeaseLost
+from worker.errors import LeaseLost, StoreError, Unavailable
 from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, QueueName, app
 from worker.records import WorkerInfo
 
@@ -82,6 +82,10 @@ def advance_job(task: Any) -> None:
         runner.run(claim)
     except LeaseLost as error:
         log.warning("%s", error)
+    except (StoreError, Unavailable) as error:
+        log.warning("a slice of %s could not be kept: %s", claim.job.id, error)
+        with contextlib.suppress(Unavailable):  # then the lease runs out by itself
+            leases.postpone(backend, claim, error)
     except Exception as error:
         log.exception("a slice of %s failed", claim.job.id)
         leases.give_back(backend, claim.owner, f"{type(error).__name__}: {error}")
