@@ -189,6 +189,11 @@ class Database:
         with _reachable(), self._writer.begin() as connection:
             yield connection
 
+    def time(self) -> float:
+        """Now, by the database's clock."""
+        with self.reading() as connection:
+            return connection.scalar(sa.select(now())) or 0.0
+
     def migrate(self) -> None:
         """Bring the tables to SCHEMA_REVISION; many processes may call it at once."""
         if self.revision() == SCHEMA_REVISION:

@@ -17,7 +17,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from worker import events, transitions
+from worker import events, retention, transitions
 from worker.backend import Backend, open_backend
 from worker.database import jobs, now
 from worker.errors import Unavailable
@@ -160,6 +160,11 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     backend = open_backend()
+    # In a thread of its own: a cancel must not wait for the listing of a large store.
+    cleaning = threading.Thread(
+        target=retention.run_for_ever, args=(backend, stop), name="retention", daemon=True
+    )
+    cleaning.start()
     try:
         run_for_ever(backend, stop)
     finally:

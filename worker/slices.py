@@ -25,6 +25,7 @@ from lstmcore.sampling import LanguageModel, load_model
 from lstmcore.training import Evaluated, Sampled, StepDone, Trainer
 from worker import datasets, leases, models, shutdown
 from worker.backend import Backend
+from worker.beats import Heart
 from worker.errors import Damaged, StoreError
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Progress, StoredFile
@@ -51,8 +52,8 @@ class LiveTrainer:
 class SliceRunner:
     """Runs slices in one process, one at a time."""
 
-    def __init__(self, backend: Backend, worker: str) -> None:
-        self._backend, self._worker = backend, worker
+    def __init__(self, backend: Backend, worker: str, heart: Heart | None = None) -> None:
+        self._backend, self._worker, self._heart = backend, worker, heart or Heart()
         self._live: OrderedDict[str, LiveTrainer] = OrderedDict()
 
     def run(self, claim: leases.Claim) -> Job:
@@ -62,7 +63,7 @@ class SliceRunner:
         """
         folder = Path(tempfile.mkdtemp(prefix="lstmq-slice-"))
         try:
-            with LeaseKeeper(self._backend, claim, self._worker) as keeper:
+            with LeaseKeeper(self._backend, claim, self._worker, self._heart) as keeper:
                 try:
                     live = self._trainer(claim.job, folder, keeper)
                     publication = self._train(claim, live, folder, keeper)

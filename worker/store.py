@@ -5,6 +5,7 @@ and carries whatever tells two writers apart. What `put` returns is safe to poin
 folder the file and the names leading to it were synced to the disk first, which obstore leaves out.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -95,11 +96,34 @@ class ArtifactStore:
         """Remove artifacts that no record points at any more; missing ones are fine."""
         for file in files:
             try:
+                if self.folder is not None and "#" in file.key:  # obstore refuses such names
+                    (self.folder / file.key).unlink()
+                    continue
                 obstore.delete(self._store, file.key)
             except FileNotFoundError:
                 continue
             except (BaseError, OSError) as error:
                 raise StoreError(f"the artifact {file.key} cannot be removed: {error}") from error
+
+    def written(self) -> Iterator[tuple[str, float]]:
+        """Every key and when it was written, what a killed writer left included.
+
+        Raises StoreError.
+        """
+        if self.folder is not None:
+            # Not through obstore, which hides the unfinished files of a killed writer.
+            for path in self.folder.rglob("*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file():
+                        key = path.relative_to(self.folder).as_posix()
+                        yield key, path.stat().st_mtime
+            return
+        try:
+            for page in obstore.list(self._store):
+                for entry in page:
+                    yield entry["path"], entry["last_modified"].timestamp()
+        except (BaseError, OSError) as error:
+            raise StoreError(f"the store does not answer: {error}") from error
 
     def check(self, room_bytes: int = 0) -> None:
         """Raise StoreError unless the store answers and, as a folder, has room and is writable."""

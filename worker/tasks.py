@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from billiard.process import current_process
 from celery import signals
 
-from worker import leases, shutdown
+from worker import beats, leases, shutdown
 from worker.backend import Backend, open_backend
 from worker.errors import LeaseLost, StoreError, Unavailable
 from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, QueueName, app
@@ -28,12 +29,15 @@ from worker.records import WorkerInfo
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 3.0
+HUNG = "the training process took no step for too long (LSTMQ_HANG_SECONDS) and was ended"
 
 
 class Process:
     """What one worker process holds; made in the process that uses it."""
 
     backend: Backend | None = None
+    hung: bool = False  # the child that is about to be missed was ended by us
+    heart: beats.Heart | None = None  # of a pool's child
     runner: Any = None  # SliceRunner or Predictor: importing either loads torch
 
     def open(self) -> Backend:
@@ -48,7 +52,7 @@ class Process:
             from worker.slices import SliceRunner  # noqa: PLC0415 - loads torch
 
             self.backend = open_backend()
-            self.runner = SliceRunner(self.backend, worker)
+            self.runner = SliceRunner(self.backend, worker, self.heart)
         return self.runner
 
     def predictor(self, worker: str) -> Any:
@@ -104,6 +108,7 @@ def _child_started(**_: Any) -> None:
     """In a pool's child: use nothing of the parent's, and be the first to go when memory is out."""
     global _process  # noqa: PLW0603 - one process, one holder
     _process = Process()
+    _process.heart = beats.Heart(current_process().index)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -126,6 +131,11 @@ def _worker_started(sender: Any, **_: Any) -> None:
     threading.Thread(
         target=_report_for_ever, args=(backend, info), name="worker-report", daemon=True
     ).start()
+    if queue == "train":
+        seconds = backend.settings.hang_seconds
+        threading.Thread(
+            target=_end_the_hung, args=(seconds,), name="worker-watch", daemon=True
+        ).start()
     if queue == "predict":
         _process.predictor(sender.hostname)
 
@@ -137,6 +147,15 @@ def _report_for_ever(backend: Backend, info: WorkerInfo) -> None:
     backend.live.forget_worker(info.name)
 
 
+def _end_the_hung(seconds: float) -> None:
+    """In the parent: a child that hangs would keep this worker from all other jobs too."""
+    while True:  # also while it shuts down, which waits for the child
+        time.sleep(min(REPORT_SECONDS, seconds / 4))
+        if ended := beats.end_silent(seconds):
+            log.error("no step for %g s: process %s is ended", seconds, ended)
+            _process.hung = True
+
+
 @signals.worker_shutting_down.connect
 def _stop_children(**_: Any) -> None:
     shutdown.begin()
@@ -146,9 +165,14 @@ def _stop_children(**_: Any) -> None:
 def _child_died(task_id: str, exception: BaseException, **_: Any) -> None:
     """In the parent: a child that died cannot give its lease back by itself."""
     if isinstance(exception, WorkerLostError):
+        hung, _process.hung = _process.hung, False
         reason = (
-            f"the training process was ended from outside ({exception}); "
-            "signal 9 mostly means that the machine ran out of memory: "
-            "a smaller model or batch needs less"
+            HUNG
+            if hung
+            else (
+                f"the training process was ended from outside ({exception}); "
+                "signal 9 mostly means that the machine ran out of memory: "
+                "a smaller model or batch needs less"
+            )
         )
         leases.give_back(_process.open(), task_id, reason)
