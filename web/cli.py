@@ -121,10 +121,8 @@ def restore(folder: Path, data_dir: Path | None) -> None:
     try:
         with locked(settings.data_dir):
             report(copies.restore(settings, folder))
-    except Occupied as error:
-        fail(str(error), OCCUPIED)
-    except (WorkerError, OSError) as error:
-        fail(str(error), 1)
+    except (Occupied, WorkerError, OSError) as error:
+        fail(str(error), OCCUPIED if isinstance(error, Occupied) else 1)
 
 
 @contextlib.contextmanager
