@@ -33,16 +33,28 @@ class Heart:
         _SLOT.pack_into(_memory, self._at, 0, 0.0)
 
 
-def end_silent(seconds: float) -> list[int]:
-    """In the parent: kill the children that took no step for so long; their process ids."""
-    ended = []
+def silent(seconds: float) -> list[int]:
+    """In the parent: the children that took no step for so long."""
+    found = []
     for index in range(_SLOTS):
         pid, beat_at = _SLOT.unpack_from(_memory, index * _SLOT.size)
-        # Never ourselves: a worker without a pool shares the memory with nobody.
-        if pid in (0, os.getpid()) or time.monotonic() - beat_at < seconds:
-            continue
-        Heart(index).rest()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            ended.append(pid)
-    return ended
+        if pid and time.monotonic() - beat_at >= seconds and _is_child(pid):
+            found.append(pid)
+    return found
+
+
+def end(pid: int) -> None:
+    """Kill a child that is stuck; also one that is stopped."""
+    for index in range(_SLOTS):
+        if _SLOT.unpack_from(_memory, index * _SLOT.size)[0] == pid:
+            Heart(index).rest()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _is_child(pid: int) -> bool:
+    """Not we ourselves (a worker without a pool), nor a stranger who was given a dead child's id."""
+    try:
+        return pid != os.getpid() and os.getpgid(pid) == os.getpgid(0)
+    except ProcessLookupError:
+        return False

@@ -109,6 +109,7 @@ def _child_started(**_: Any) -> None:
     global _process  # noqa: PLW0603 - one process, one holder
     _process = Process()
     _process.heart = beats.Heart(current_process().index)
+    _process.heart.rest()  # whatever a dead child left in its place
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -151,9 +152,10 @@ def _end_the_hung(seconds: float) -> None:
     """In the parent: a child that hangs would keep this worker from all other jobs too."""
     while True:  # also while it shuts down, which waits for the child
         time.sleep(min(REPORT_SECONDS, seconds / 4))
-        if ended := beats.end_silent(seconds):
-            log.error("no step for %g s: process %s is ended", seconds, ended)
-            _process.hung = True
+        for pid in beats.silent(seconds):
+            log.error("no step for %g s: process %d is ended", seconds, pid)
+            _process.hung = True  # before the pool can miss it
+            beats.end(pid)
 
 
 @signals.worker_shutting_down.connect

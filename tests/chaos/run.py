@@ -64,18 +64,19 @@ def attack(system: System, seed: int, count: int, deadline: float) -> None:
     names, shares = list(FAULTS), [share for _, share in FAULTS.values()]
     attacker = Attack(system)
     system.keep_busy()
-    for number in range(count):
+    done = skipped = 0
+    while done < count and skipped <= count and time.monotonic() < deadline:
         (name,) = draw.choices(names, shares)
         pause, double = draw.uniform(0.0, 1.5), draw.random() < DOUBLE_FAULTS
-        if time.monotonic() > deadline:
-            break
         system.keep_busy()
         time.sleep(pause)
         recovered = when_possible(system, attacker, name)
         if recovered is None:
             system.ledger.note("skipped", kind=name)
+            skipped += 1
             continue
-        system.ledger.note("fault", kind=name, number=number)
+        done += 1
+        system.ledger.note("fault", kind=name, number=done)
         if not double:
             await_recovery(system, name, recovered)
     attacker.wait_for_timers()

@@ -1,6 +1,7 @@
 """A pool's parent ends the child that takes no step, and only that one."""
 
 import os
+import signal
 import time
 from dataclasses import replace
 
@@ -30,13 +31,15 @@ def test_only_the_silent_child_is_ended() -> None:
     silent = child(3, beats_on=False)
     time.sleep(0.8)
     try:
-        assert beats.end_silent(60.0) == []
-        assert beats.end_silent(0.6) == [silent]
-        assert beats.end_silent(0.6) == []
+        assert beats.silent(60.0) == []
+        assert beats.silent(0.6) == [silent]
+        beats.end(silent)
+        assert os.waitstatus_to_exitcode(os.waitpid(silent, 0)[1]) == -signal.SIGKILL
+        assert beats.silent(0.6) == []
         for pid in (working, resting):
             assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     finally:
-        for pid in (working, resting, silent):
+        for pid in (working, resting):
             os.kill(pid, 9)
             os.waitpid(pid, 0)
 

@@ -18,7 +18,7 @@ from tests.worker.conftest import LINES
 from tests.worker.test_recovery import backdate
 from worker import database, datasets, events, jobs, leases, models
 from worker.backend import Backend
-from worker.errors import Damaged, StoreError
+from worker.errors import Damaged, StoreError, Unavailable
 from worker.predictions import Predictor
 from worker.records import Job, JobState
 from worker.slices import SliceRunner
@@ -222,3 +222,13 @@ def test_a_cancel_is_not_lost_with_the_child_that_should_have_answered(
     jobs.cancel(brief, "ann", job.id)
     leases.give_back(brief, claim.owner, "signal 9")
     assert jobs.get(brief, "ann", job.id).state is JobState.CANCELLED
+
+
+def test_records_that_are_away_for_a_moment_are_no_poison(brief: Backend, job: Job) -> None:
+    for _ in range(leases.MOST_ATTEMPTS + 1):
+        backdate(brief, "not_before", 1)
+        claim = leases.claim(brief, "train", "holder")
+        assert claim is not None
+        leases.postpone(brief, claim, Unavailable("the records cannot be reached"))
+    waiting = jobs.get(brief, "ann", job.id)
+    assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
