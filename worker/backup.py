@@ -2,8 +2,9 @@
 
 The records are copied first, by SQLite's own backup, which gives one consistent moment however busy
 the service is; then the artifacts of that moment, each checked against its checksum. What a running
-training removed in between makes it begin with the records again; what was copied stays copied. For
-Postgres and object stores their own tools do this better (`docs/durability.md`).
+training removed in between makes it begin with the records again; what was copied stays copied, and
+the last time no record changes meanwhile. For Postgres and object stores their own tools do this
+better (`docs/durability.md`).
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from worker.settings import Settings
 from worker.store import ArtifactStore
 
 RECORDS, ARTIFACTS = "lstmq.sqlite", "store"
-MOST_ROUNDS = 20
+MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,13 @@ def back_up(backend: Backend, folder: Path) -> Copy:
     copies = ArtifactStore((unfinished / ARTIFACTS).resolve().as_uri())
     done: set[str] = set()
     lacking: list[str] = []
-    for _ in range(MOST_ROUNDS):
-        _copy_records(source, unfinished / RECORDS)
-        needed = _references(unfinished / RECORDS)
-        lacking = _copy_artifacts(backend.store, copies, needed, done)
+    for number in range(MOST_ROUNDS):
+        # By the last round little is new; nobody publishes for the moment that it takes.
+        last = number == MOST_ROUNDS - 1
+        with backend.database.writing() if last else contextlib.nullcontext():
+            _copy_records(source, unfinished / RECORDS)
+            needed = _references(unfinished / RECORDS)
+            lacking = _copy_artifacts(backend.store, copies, needed, done)
         if set(lacking) <= _current(backend).keys():
             break  # what is lacking is really lacking, and no slice took it away
     with contextlib.suppress(StoreError):

@@ -53,7 +53,7 @@ def end(pid: int) -> None:
 
 
 def _is_child(pid: int) -> bool:
-    """Not we ourselves (a worker without a pool), nor a stranger who was given a dead child's id."""
+    """Not we ourselves (a worker without a pool), nor a stranger with a dead child's id."""
     try:
         return pid != os.getpid() and os.getpgid(pid) == os.getpgid(0)
     except ProcessLookupError:
