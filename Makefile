@@ -9,7 +9,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 	--no-emit-index-url --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all test-compose lint browser lock secrets clean
+.PHONY: help demo run test test-all test-compose chaos lint browser lock secrets clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -30,6 +30,11 @@ test-all: lint browser ## the slow tests too, and the containers where Docker is
 
 test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a job, take them down
 	@$(BIN)/python -m pytest -q -s tests/compose
+
+SEED ?= 1
+FAULTS ?= 60
+chaos: $(VENV)/installed-dev ## break everything FAULTS times (SEED decides how) and check that nothing is lost
+	@$(BIN)/python -m tests.chaos.run --seed $(SEED) --faults $(FAULTS)
 
 lint: $(VENV)/installed-dev ## formatting, lint, types, and which package may import which
 	@$(BIN)/ruff format --quiet --check .

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from web.client import ApiError, Client, Json
-from web.lock import Occupied, running_url
+from web.lock import Occupied, locked, running_url
 from worker.errors import WorkerError
 from worker.settings import Settings
 
@@ -38,9 +38,14 @@ def main() -> None:
 # ---- the service --------------------------------------------------------------------------------
 
 
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Folder of all that is kept."
+)
+
+
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of all that is kept.")
+@data_dir_option
 @click.option("--sample", is_flag=True, help="Train the sample when there is no job yet.")
 def up(port: int | None, data_dir: Path | None, *, sample: bool) -> None:
     """Run the whole service until Ctrl-C."""
@@ -81,6 +86,64 @@ def greet(settings: Settings, url: str, sample: bool) -> None:
         except ApiError as error:
             say("lstmq", str(error))
     say("lstmq", f"ready on {url}    (Ctrl-C stops it)")
+
+
+@main.command()
+@data_dir_option
+def verify(data_dir: Path | None) -> None:
+    """Check that records and artifacts agree; exit 1 when something is missing or damaged."""
+    from worker.verification import verify as check_all  # noqa: PLC0415 - not for other commands
+
+    with installation(data_dir) as backend:
+        report(check_all(backend))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_dir_option
+def backup(folder: Path, data_dir: Path | None) -> None:
+    """Copy records and artifacts into FOLDER, which must be empty; the service may run."""
+    from worker.backup import back_up  # noqa: PLC0415
+
+    with installation(data_dir) as backend:
+        report(back_up(backend, folder))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@data_dir_option
+def restore(folder: Path, data_dir: Path | None) -> None:
+    """Make an installation of a backup; refused where there is one already."""
+    from worker import backup as copies  # noqa: PLC0415
+
+    settings = read_settings(data_dir=data_dir)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with locked(settings.data_dir):
+            report(copies.restore(settings, folder))
+    except (Occupied, WorkerError, OSError) as error:
+        fail(str(error), OCCUPIED if isinstance(error, Occupied) else 1)
+
+
+@contextlib.contextmanager
+def installation(data_dir: Path | None) -> Iterator[Any]:
+    """The records and artifacts themselves, running or not; what goes wrong is told, exit 1."""
+    from worker.backend import open_backend  # noqa: PLC0415
+
+    settings = read_settings(data_dir=data_dir)
+    if not (settings.database_url or settings.data_dir.is_dir()):
+        fail(f"there is no installation in {settings.data_dir}", 2)
+    try:
+        with contextlib.closing(open_backend(settings)) as backend:
+            yield backend
+    except (WorkerError, OSError) as error:
+        fail(str(error), 1)
+
+
+def report(done: Any) -> NoReturn:
+    """Say what was found or copied; exit 1 unless all of it is good."""
+    click.echo("\n".join(done.lines()))
+    sys.exit(0 if done.good else 1)
 
 
 @main.command()

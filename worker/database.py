@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from worker.errors import Unavailable
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 
@@ -75,6 +75,13 @@ jobs = sa.Table(
     sa.Column("lease_until", sa.Double),
     sa.Column("attempts", sa.Integer, nullable=False, comment="child deaths at this slice"),
     sa.Column("lost_leases", sa.Integer, nullable=False, comment="workers lost at this slice"),
+    sa.Column(
+        "postponements",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="times this slice could not be kept: store or records away",
+    ),
     # the outbox and the order of service
     sa.Column("not_before", sa.Double, nullable=False),
     sa.Column("waiting_since", sa.Double, nullable=False),
@@ -181,6 +188,11 @@ class Database:
         """
         with _reachable(), self._writer.begin() as connection:
             yield connection
+
+    def time(self) -> float:
+        """Now, by the database's clock."""
+        with self.reading() as connection:
+            return connection.scalar(sa.select(now())) or 0.0
 
     def migrate(self) -> None:
         """Bring the tables to SCHEMA_REVISION; many processes may call it at once."""

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from lstmcore.config import Level, TrainConfig, resolve_config
 from lstmcore.corpus import Corpus, CorpusSummary, Layout, read_corpus, summarize
-from worker import database, paging
+from worker import database, paging, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -40,6 +40,7 @@ def create(
         )
     read = read_corpus(data, filename, encoding=encoding, layout=layout)
     identifier = new_id("data")
+    began = backend.database.time()
     try:
         file = backend.store.put(f"datasets/{identifier}", read.corpus.to_bytes())
     except StoreError as error:
@@ -55,6 +56,7 @@ def create(
         "created_at": database.now(),
     }
     with backend.database.writing() as connection:
+        retention.check_in_time(connection, began)
         connection.execute(sa.insert(TABLE).values(**row))
     return get(backend, owner, identifier)
 

@@ -6,7 +6,8 @@ WorkerError
 ├── WrongState          the record does not allow this move; `state` says where it is
 ├── QuotaExceeded       the owner has reached a limit
 ├── Unavailable         a part is not reachable now; ask again after `retry_after_seconds`
-├── StoreError          an artifact is missing, unreadable or not what its record says
+├── StoreError          the store does not take or give an artifact now
+│   └── Damaged         an artifact is missing or not what its record says
 └── LeaseLost           another worker owns this slice now; nothing may be published
 
 The errors know nothing of HTTP: `web` decides the status codes in one place.
@@ -56,7 +57,11 @@ class Unavailable(WorkerError):
 
 
 class StoreError(WorkerError):
-    """An artifact is missing, unreadable or not what its record says."""
+    """The store does not take or give an artifact now: full, read-only, unreachable."""
+
+
+class Damaged(StoreError):
+    """An artifact is missing or not what its record says; asking again gives the same."""
 
 
 class LeaseLost(WorkerError):

@@ -2,7 +2,9 @@
 
 Every tick it looks whether the owner asked for something, sends events and live progress on their
 way, and extends the lease in time. When it cannot extend the lease for three quarters of its length
-it gives the slice up by itself: by then another worker may be about to take it.
+it gives the slice up by itself: by then another worker may be about to take it. When no step was
+taken for LSTMQ_HANG_SECONDS it lets the lease run out, so that a hung process cannot keep a job for
+ever; ending the process is its parent's part (`beats`).
 """
 
 import logging
@@ -13,6 +15,7 @@ from typing import Self
 
 from worker import leases
 from worker.backend import Backend
+from worker.beats import Heart
 from worker.errors import LeaseLost, Unavailable
 from worker.records import Json, Progress
 
@@ -24,7 +27,9 @@ TICK_SECONDS = 1.0
 class LeaseKeeper:
     """Use as a context around the slice; ask `should_stop` at every step."""
 
-    def __init__(self, backend: Backend, claim: leases.Claim, worker: str) -> None:
+    def __init__(
+        self, backend: Backend, claim: leases.Claim, worker: str, heart: Heart | None = None
+    ) -> None:
         lease = backend.settings.lease_seconds
         self._backend, self._claim, self._worker = backend, claim, worker
         self._tick_seconds = min(TICK_SECONDS, lease / 8)
@@ -33,12 +38,15 @@ class LeaseKeeper:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
-        self._renewed_at = time.monotonic()
+        self._heart = heart or Heart()
+        self._hang_seconds = backend.settings.hang_seconds
+        self._renewed_at = self._step_at = time.monotonic()
         self.progress, self.metrics = claim.job.progress, claim.job.metrics
         self.pending: str | None = None
         self.lost = False
 
     def __enter__(self) -> Self:
+        self._heart.beat()
         self._thread.start()
         return self
 
@@ -50,11 +58,14 @@ class LeaseKeeper:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._heart.rest()
         self._backend.live.report_current(self._worker, None)
 
     @property
     def should_stop(self) -> bool:
-        """Whether the slice should end at this step."""
+        """Whether the slice should end at this step; asking is a sign of life."""
+        self._step_at = time.monotonic()
+        self._heart.beat()
         return self.lost or self.pending is not None
 
     def tell(self, kind: str, data: Json, key: str | None = None) -> None:
@@ -81,6 +92,9 @@ class LeaseKeeper:
             except Unavailable as error:
                 log.warning("%s", error)
             if time.monotonic() - self._renewed_at > self._give_up_seconds:
+                self.lost = True
+            if time.monotonic() - self._step_at > self._hang_seconds:
+                log.error("no step for %g s: the slice is given up", self._hang_seconds)
                 self.lost = True
             if self.lost:
                 return

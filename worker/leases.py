@@ -15,13 +15,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from worker import events, transitions
 from worker.backend import Backend
 from worker.database import jobs, now, owners
-from worker.errors import LeaseLost
+from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
 from worker.queue import QUEUES
 from worker.records import Job, JobKind, JobState, Json, Progress, StoredFile
 from worker.scheduling import in_order, runnable
 
 # The training child may die so often at one slice before the job is given up as poison.
 MOST_ATTEMPTS = 3
+# A slice that cannot be kept (disk full, store or records away) waits longer each time. A full disk
+# has a working night to be emptied; what is missing or damaged has minutes, should the store only
+# have lost its mount.
+LONGEST_POSTPONEMENT_SECONDS = 300
+MOST_POSTPONEMENTS = 100
+MOST_POSTPONEMENTS_OF_DAMAGED = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Publication:
     progress: Progress = field(default_factory=Progress)
     metrics: Json = field(default_factory=dict)
     checkpoint: StoredFile | None = None
+    went_on_from: StoredFile | None = None  # the checkpoint it loaded, or kept in memory
     candidate: Json | None = None
     stopped: str | None = None  # why a training ended
     result: Json | None = None  # of a prediction
@@ -130,12 +137,13 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
             "metrics": publication.metrics,
             "attempts": 0,
             "lost_leases": 0,
+            "postponements": 0,
             "result": publication.result,
             "error": publication.error,
         }
         if publication.checkpoint:
             values["checkpoint"] = transitions.file_json(publication.checkpoint)
-            values["previous_checkpoint"] = transitions.file_json(job.checkpoint)
+            values["previous_checkpoint"] = transitions.file_json(publication.went_on_from)
         if publication.candidate:
             values["candidate"] = publication.candidate
         state = publication.state
@@ -172,7 +180,7 @@ def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
     held = (jobs.c.lease_owner == owner, jobs.c.lease_until.is_not(None))
     attempts = jobs.c.attempts + 1
     with backend.database.writing() as connection:
-        row = transitions.wait_again(
+        row = transitions.end_lease(
             connection, *held, attempts < MOST_ATTEMPTS, attempts=attempts, not_before=now()
         )
         if row is not None:
@@ -186,6 +194,33 @@ def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
     if job is not None and not job.state.final:
         backend.doorbell.ring(QUEUES[job.kind])
     return job
+
+
+def postpone(backend: Backend, claim: Claim, error: StoreError | Unavailable) -> Job | None:
+    """End a lease whose slice cannot be kept through no fault of the job; it waits and tries again.
+
+    Its poison count stays as it is. None when the holder held nothing any more.
+    """
+    held = _fence(claim)
+    most = MOST_POSTPONEMENTS_OF_DAMAGED if isinstance(error, Damaged) else MOST_POSTPONEMENTS
+    count = jobs.c.postponements
+    wait = sa.case(
+        *((count == n, 2.0**n) for n in range(LONGEST_POSTPONEMENT_SECONDS.bit_length() - 1)),
+        else_=float(LONGEST_POSTPONEMENT_SECONDS),
+    )
+    with backend.database.writing() as connection:
+        row = transitions.end_lease(
+            connection, *held, count + 1 < most, postponements=count + 1, not_before=now() + wait
+        )
+        if row is not None:
+            message = f"the slice will be tried again in a while: {error}"
+            events.append(connection, row.id, "log", {"level": "warning", "message": message})
+        else:
+            problem = {"code": "not_stored", "message": f"tried {most} times: {error}"}
+            row = transitions.finish(
+                connection, *held, state=JobState.FAILED, postponements=count + 1, error=problem
+            )
+    return transitions.read_job(row) if row is not None else None
 
 
 def _next_slice(connection: sa.Connection, claim: Claim, values: Json) -> "sa.Row[Any] | None":

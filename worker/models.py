@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from lstmcore.errors import CheckpointError
 from lstmcore.model_record import FILES, parse_model_record
-from worker import database, paging
+from worker import database, paging, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -118,6 +118,7 @@ def import_folder(backend: Backend, owner: str, name: str, files: dict[str, byte
     except CheckpointError as error:
         raise InvalidInput(str(error), [{"loc": ["file"], "msg": str(error)}]) from error
     identifier, clean = new_id("model"), check_name(name)
+    began = backend.database.time()
     try:
         stored = {
             filename: asdict(backend.store.put(f"models/{identifier}/{filename}", data))
@@ -126,6 +127,7 @@ def import_folder(backend: Backend, owner: str, name: str, files: dict[str, byte
     except StoreError as error:
         raise Unavailable(f"the model could not be stored: {error}") from error
     with backend.database.writing() as connection:
+        retention.check_in_time(connection, began)
         add(
             connection,
             identifier=identifier,

@@ -73,7 +73,7 @@ def _items(backend: Backend, request: str, prompts: int, timeout: float) -> Iter
 
 def _raise(item: Json) -> None:
     """What went wrong in the predictor, as an error of this side."""
-    if item["code"] in ("StoreError", "Unavailable", "internal"):
+    if item["code"] in ("StoreError", "Damaged", "Unavailable", "internal"):
         raise Unavailable(item["message"])
     raise InvalidInput(item["message"], item.get("errors") or None)
 

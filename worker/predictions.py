@@ -17,7 +17,7 @@ from lstmcore.errors import LSTMError
 from lstmcore.sampling import LanguageModel, load_model, stream
 from worker import leases, models
 from worker.backend import Backend
-from worker.errors import NotFound, StoreError, Unavailable
+from worker.errors import Damaged, NotFound, StoreError, Unavailable
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Model
 
@@ -84,7 +84,10 @@ class Predictor:
             raise
 
     def run(self, claim: leases.Claim) -> Job:
-        """Run a prediction job to its end and publish the result."""
+        """Run a prediction job to its end and publish the result.
+
+        Raises LeaseLost, and StoreError when the store does not answer: worth another attempt.
+        """
         config = claim.job.config
         results: list[Json] = []
         with LeaseKeeper(self._backend, claim, self._worker) as keeper:
@@ -102,7 +105,7 @@ class Predictor:
                 )
             except Unavailable:
                 publication = leases.Publication(state=JobState.RUNNING)
-            except EXPECTED_ERRORS as error:
+            except (LSTMError, NotFound, Damaged) as error:
                 problem = {"code": type(error).__name__, "message": str(error)}
                 publication = leases.Publication(state=JobState.FAILED, error=problem)
             keeper.settle()

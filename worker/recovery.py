@@ -17,7 +17,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from worker import events, transitions
+from worker import events, retention, transitions
 from worker.backend import Backend, open_backend
 from worker.database import jobs, now
 from worker.errors import Unavailable
@@ -88,7 +88,7 @@ def _recover_expired(backend: Backend) -> int:
             else:
                 # The first time at once: machines do go away. Then ever more slowly.
                 back_off = min(2.0**lost, LONGEST_BACK_OFF_SECONDS) if lost else 0.0
-                row = transitions.wait_again(
+                row = transitions.end_lease(
                     connection, *this, lost_leases=lost + 1, not_before=now() + back_off
                 )
                 if row is not None:
@@ -160,6 +160,11 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     backend = open_backend()
+    # In a thread of its own: a cancel must not wait for the listing of a large store.
+    cleaning = threading.Thread(
+        target=retention.run_for_ever, args=(backend, stop), name="retention", daemon=True
+    )
+    cleaning.start()
     try:
         run_for_ever(backend, stop)
     finally:

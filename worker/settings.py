@@ -35,11 +35,18 @@ class Settings(BaseSettings):
 
     slice_seconds: float = Field(20.0, gt=0, description="Aim for the length of a training slice.")
     lease_seconds: float = Field(20.0, gt=0, description="A slice not renewed for so long is lost.")
+    hang_seconds: float = Field(
+        600.0, gt=0, description="A slice that takes no step for so long is ended."
+    )
     train_workers: int = Field(1, ge=0, description="Training workers `lstmq up` starts.")
     predict_workers: int = Field(1, ge=0, description="Predictors `lstmq up` starts.")
     threads: int = Field(1, ge=1, description="Torch threads a worker.")
     model_cache_bytes: int = Field(
         512 * MEBIBYTE, ge=0, description="Memory a predictor keeps loaded models in."
+    )
+
+    keep_predictions_days: float = Field(
+        30.0, ge=0, description="Finished prediction jobs older than this go; 0: they stay."
     )
 
     max_upload_bytes: int = Field(100 * MEBIBYTE, ge=1, description="Largest uploaded file.")

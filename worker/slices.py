@@ -5,22 +5,28 @@ makes its result true. What it writes lies under names that carry the slice and 
 two workers that both believe they hold the job never touch the same file.
 """
 
+import contextlib
 import logging
 import shutil
 import tempfile
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from lstmcore.config import parse_config
+from lstmcore.corpus import Corpus
 from lstmcore.errors import CheckpointError, LSTMError
 from lstmcore.model_record import FILES
 from lstmcore.sampling import LanguageModel, load_model
 from lstmcore.training import Evaluated, Sampled, StepDone, Trainer
 from worker import datasets, leases, models, shutdown
 from worker.backend import Backend
-from worker.errors import StoreError
+from worker.beats import Heart
+from worker.errors import Damaged, StoreError
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Progress, StoredFile
 
@@ -29,6 +35,8 @@ log = logging.getLogger(__name__)
 # Saving may take this share of the time at most: slices stretch when a checkpoint is expensive.
 SLICES_PER_SAVE_COST = 50
 MOST_LIVE_TRAINERS = 3
+# The store should have room for so many checkpoints before a slice begins: its own and a model.
+ROOM_IN_CHECKPOINTS = 3
 
 
 @dataclass
@@ -37,14 +45,15 @@ class LiveTrainer:
 
     trainer: Trainer
     slices: int  # published when it was kept: it must be the newest
+    checkpoint: StoredFile | None  # the published one that it goes on from
     save_seconds: float = 0.0
 
 
 class SliceRunner:
     """Runs slices in one process, one at a time."""
 
-    def __init__(self, backend: Backend, worker: str) -> None:
-        self._backend, self._worker = backend, worker
+    def __init__(self, backend: Backend, worker: str, heart: Heart | None = None) -> None:
+        self._backend, self._worker, self._heart = backend, worker, heart or Heart()
         self._live: OrderedDict[str, LiveTrainer] = OrderedDict()
 
     def run(self, claim: leases.Claim) -> Job:
@@ -54,7 +63,7 @@ class SliceRunner:
         """
         folder = Path(tempfile.mkdtemp(prefix="lstmq-slice-"))
         try:
-            with LeaseKeeper(self._backend, claim, self._worker) as keeper:
+            with LeaseKeeper(self._backend, claim, self._worker, self._heart) as keeper:
                 try:
                     live = self._trainer(claim.job, folder, keeper)
                     publication = self._train(claim, live, folder, keeper)
@@ -72,22 +81,48 @@ class SliceRunner:
         return job
 
     def _trainer(self, job: Job, folder: Path, keeper: LeaseKeeper) -> LiveTrainer:
+        # Not after a whole slice: that would be lost.
+        room = ROOM_IN_CHECKPOINTS * job.checkpoint.bytes if job.checkpoint else 0
+        self._backend.store.check(room)
         live = self._live.pop(job.id, None)
         if live is not None and live.slices == job.slices:
             return live
         threads = self._backend.settings.threads
         dataset = datasets.get(self._backend, job.owner, str(job.dataset))
         corpus = datasets.load_corpus(self._backend, dataset)
-        if job.checkpoint is not None:
-            path = self._backend.store.download(job.checkpoint, folder / "from.safetensors")
-            return LiveTrainer(Trainer.resume(path, corpus, threads=threads), job.slices)
+        resumed = self._resume(job, corpus, folder, keeper)
+        if resumed is not None:
+            return resumed
         config = parse_config(job.config)
         start = self._start_model(config.init_from, folder) if config.init_from else None
         trainer = Trainer.start(config, corpus, threads=threads, init_from=start)
         parameters, tokens = trainer.language_model.parameters, trainer.tokenizer.modelled_size
         sentence = f"{parameters:,} parameters, a vocabulary of {tokens:,} tokens"
         keeper.tell("log", {"level": "info", "message": sentence}, "log:start")
-        return LiveTrainer(trainer, job.slices)
+        return LiveTrainer(trainer, job.slices, checkpoint=None)
+
+    def _resume(
+        self, job: Job, corpus: Corpus, folder: Path, keeper: LeaseKeeper
+    ) -> LiveTrainer | None:
+        """The newest checkpoint that can be used; None when the training must begin anew.
+
+        Raises CheckpointError when one is whole but cannot be read here (written by another
+        version, say): beginning anew would throw good work away.
+        """
+        unreadable: CheckpointError | None = None
+        for file in filter(None, (job.checkpoint, job.previous_checkpoint)):
+            try:
+                path = self._backend.store.download(file, folder / "from.safetensors")
+                trainer = Trainer.resume(path, corpus, threads=self._backend.settings.threads)
+            except (Damaged, CheckpointError) as error:
+                if isinstance(error, CheckpointError):
+                    unreadable = error
+                _tell_damage(job, file, error, keeper)
+            else:
+                return LiveTrainer(trainer, job.slices, checkpoint=file)
+        if unreadable is not None:
+            raise unreadable
+        return None
 
     def _train(
         self, claim: leases.Claim, live: LiveTrainer, folder: Path, keeper: LeaseKeeper
@@ -109,6 +144,7 @@ class SliceRunner:
             progress=meter.progress(),
             metrics=meter.metrics,
             checkpoint=checkpoint,
+            went_on_from=live.checkpoint,
             candidate=candidate,
             stopped=trainer.stopped,
             slice={
@@ -126,12 +162,14 @@ class SliceRunner:
         """The checkpoint, and the best model if it is another one than the record's."""
         name = f"{claim.job.id}/{claim.job.slices + 1}-{claim.epoch}"
         path = folder / "to.safetensors"
-        trainer.save(path)
+        with _on_local_disk(folder):
+            trainer.save(path)
         checkpoint = self._backend.store.put(f"checkpoints/{name}.safetensors", path)
         known = claim.job.candidate
         if known is not None and known["step"] == trainer.best_step:
             return checkpoint, None
-        trainer.write_best(folder / "model")
+        with _on_local_disk(folder):
+            trainer.write_best(folder / "model")
         files = {
             file: asdict(self._backend.store.put(f"models/{name}/{file}", folder / "model" / file))
             for file in FILES
@@ -144,16 +182,16 @@ class SliceRunner:
         return load_model(models.download(self._backend, model, folder / "start"))
 
     def _keep(self, job: Job, live: LiveTrainer) -> None:
-        live.slices = job.slices
+        live.slices, live.checkpoint = job.slices, job.checkpoint
         self._live[job.id] = live
         while len(self._live) > MOST_LIVE_TRAINERS:
             self._live.popitem(last=False)
 
     def _collect(self, before: Job, after: Job) -> None:
-        """Remove what the record pointed at two slices ago and points at no more."""
-        stale = []
-        if before.previous_checkpoint and after.checkpoint != before.checkpoint:
-            stale.append(before.previous_checkpoint)
+        """Remove what the record pointed at before this slice and points at no more."""
+        kept = (after.checkpoint, after.previous_checkpoint)
+        known = filter(None, (before.checkpoint, before.previous_checkpoint))
+        stale = [file for file in known if file not in kept]
         if before.candidate and after.candidate != before.candidate:
             stale += [StoredFile(**file) for file in before.candidate["files"].values()]
         try:
@@ -214,6 +252,24 @@ class Meter:
             tokens_per_second=round(self._tokens / self.seconds, 1) if steps else None,
             eta_seconds=round(a_step * left, 1) if a_step is not None else None,
         )
+
+
+def _tell_damage(
+    job: Job, file: StoredFile, error: Damaged | CheckpointError, keeper: LeaseKeeper
+) -> None:
+    another = file == job.checkpoint and job.previous_checkpoint is not None
+    rest = "the one before it is used" if another else "the training starts over"
+    message = f"a checkpoint cannot be used, {rest}: {error}"
+    keeper.tell("log", {"level": "warning", "message": message}, f"damaged:{file.sha256[:40]}")
+
+
+@contextlib.contextmanager
+def _on_local_disk(folder: Path) -> Iterator[None]:
+    """A local disk that is full or broken is the store's trouble, not the training's."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"nothing can be written to {folder.parent}: {error}") from error
 
 
 def _failure(job: Job, error: LSTMError) -> leases.Publication:

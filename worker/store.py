@@ -5,6 +5,7 @@ and carries whatever tells two writers apart. What `put` returns is safe to poin
 folder the file and the names leading to it were synced to the disk first, which obstore leaves out.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from worker.errors import StoreError
+from worker.errors import Damaged, StoreError
 from worker.records import StoredFile
 
 CHUNK_BYTES = 1024 * 1024
@@ -59,21 +60,23 @@ class ArtifactStore:
         return StoredFile(key=key, sha256=digest.hexdigest(), bytes=size)
 
     def read(self, file: StoredFile) -> bytes:
-        """The whole artifact. Raises StoreError when it is missing or was changed."""
+        """The whole artifact. Raises Damaged when it is missing or was changed, StoreError."""
         return b"".join(self.stream(file))
 
     def stream(self, file: StoredFile) -> Iterator[bytes]:
-        """The artifact in chunks; StoreError after the last one when the checksum differs."""
+        """The artifact in chunks; Damaged after the last one when the checksum differs."""
         digest = hashlib.sha256()
         try:
             for chunk in obstore.get(self._store, file.key).stream(min_chunk_size=CHUNK_BYTES):
                 data = bytes(chunk)
                 digest.update(data)
                 yield data
+        except FileNotFoundError as error:
+            raise Damaged(f"the artifact {file.key} is missing") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"the artifact {file.key} cannot be read: {error}") from error
         if digest.hexdigest() != file.sha256:
-            raise StoreError(f"the artifact {file.key} is damaged: its checksum differs")
+            raise Damaged(f"the artifact {file.key} is damaged: its checksum differs")
 
     def download(self, file: StoredFile, target: Path) -> Path:
         """Copy an artifact to a local file; nothing is left at `target` when it is damaged."""
@@ -84,24 +87,50 @@ class ArtifactStore:
         except StoreError:
             target.unlink(missing_ok=True)
             raise
+        except OSError as error:  # of the local copy: its disk is full, say
+            target.unlink(missing_ok=True)
+            raise StoreError(f"{file.key} cannot be copied to {target.parent}: {error}") from error
         return target
 
     def delete(self, *files: StoredFile) -> None:
         """Remove artifacts that no record points at any more; missing ones are fine."""
         for file in files:
             try:
+                if self.folder is not None and "#" in file.key:  # obstore refuses such names
+                    (self.folder / file.key).unlink()
+                    continue
                 obstore.delete(self._store, file.key)
             except FileNotFoundError:
                 continue
             except (BaseError, OSError) as error:
                 raise StoreError(f"the artifact {file.key} cannot be removed: {error}") from error
 
-    def check(self) -> None:
+    def written(self) -> Iterator[tuple[str, float]]:
+        """Every key and when it was written, what a killed writer left included.
+
+        Raises StoreError.
+        """
+        if self.folder is not None:
+            # Not through obstore, which hides the unfinished files of a killed writer.
+            for path in self.folder.rglob("*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file():
+                        key = path.relative_to(self.folder).as_posix()
+                        yield key, path.stat().st_mtime
+            return
+        try:
+            for page in obstore.list(self._store):
+                for entry in page:
+                    yield entry["path"], entry["last_modified"].timestamp()
+        except (BaseError, OSError) as error:
+            raise StoreError(f"the store does not answer: {error}") from error
+
+    def check(self, room_bytes: int = 0) -> None:
         """Raise StoreError unless the store answers and, as a folder, has room and is writable."""
         if self.folder is not None:
             if not os.access(self.folder, os.W_OK):
                 raise StoreError(f"the folder {self.folder} is not writable")
-            if shutil.disk_usage(self.folder).free < CHUNK_BYTES:
+            if shutil.disk_usage(self.folder).free < max(room_bytes, CHUNK_BYTES):
                 raise StoreError(f"the disk of {self.folder} is full")
             return
         try:

@@ -167,6 +167,7 @@ def _new_row() -> Json:
         "lease_epoch": 0,
         "attempts": 0,
         "lost_leases": 0,
+        "postponements": 0,
         "not_before": 0.0,
         "waiting_since": now(),
         "served_at": 0.0,

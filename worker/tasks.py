@@ -17,23 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from billiard.process import current_process
 from celery import signals
 
-from worker import leases, shutdown
+from worker import beats, leases, shutdown
 from worker.backend import Backend, open_backend
-from worker.errors import LeaseLost
+from worker.errors import LeaseLost, StoreError, Unavailable
 from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, QueueName, app
 from worker.records import WorkerInfo
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 3.0
+HUNG = "the training process took no step for too long (LSTMQ_HANG_SECONDS) and was ended"
 
 
 class Process:
     """What one worker process holds; made in the process that uses it."""
 
     backend: Backend | None = None
+    hung: bool = False  # the child that is about to be missed was ended by us
+    heart: beats.Heart | None = None  # of a pool's child
     runner: Any = None  # SliceRunner or Predictor: importing either loads torch
 
     def open(self) -> Backend:
@@ -48,7 +52,7 @@ class Process:
             from worker.slices import SliceRunner  # noqa: PLC0415 - loads torch
 
             self.backend = open_backend()
-            self.runner = SliceRunner(self.backend, worker)
+            self.runner = SliceRunner(self.backend, worker, self.heart)
         return self.runner
 
     def predictor(self, worker: str) -> Any:
@@ -82,6 +86,10 @@ def advance_job(task: Any) -> None:
         runner.run(claim)
     except LeaseLost as error:
         log.warning("%s", error)
+    except (StoreError, Unavailable) as error:
+        log.warning("a slice of %s could not be kept: %s", claim.job.id, error)
+        with contextlib.suppress(Unavailable):  # then the lease runs out by itself
+            leases.postpone(backend, claim, error)
     except Exception as error:
         log.exception("a slice of %s failed", claim.job.id)
         leases.give_back(backend, claim.owner, f"{type(error).__name__}: {error}")
@@ -100,6 +108,8 @@ def _child_started(**_: Any) -> None:
     """In a pool's child: use nothing of the parent's, and be the first to go when memory is out."""
     global _process  # noqa: PLW0603 - one process, one holder
     _process = Process()
+    _process.heart = beats.Heart(current_process().index)
+    _process.heart.rest()  # whatever a dead child left in its place
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -122,6 +132,11 @@ def _worker_started(sender: Any, **_: Any) -> None:
     threading.Thread(
         target=_report_for_ever, args=(backend, info), name="worker-report", daemon=True
     ).start()
+    if queue == "train":
+        seconds = backend.settings.hang_seconds
+        threading.Thread(
+            target=_end_the_hung, args=(seconds,), name="worker-watch", daemon=True
+        ).start()
     if queue == "predict":
         _process.predictor(sender.hostname)
 
@@ -133,6 +148,16 @@ def _report_for_ever(backend: Backend, info: WorkerInfo) -> None:
     backend.live.forget_worker(info.name)
 
 
+def _end_the_hung(seconds: float) -> None:
+    """In the parent: a child that hangs would keep this worker from all other jobs too."""
+    while True:  # also while it shuts down, which waits for the child
+        time.sleep(min(REPORT_SECONDS, seconds / 4))
+        for pid in beats.silent(seconds):
+            log.error("no step for %g s: process %d is ended", seconds, pid)
+            _process.hung = True  # before the pool can miss it
+            beats.end(pid)
+
+
 @signals.worker_shutting_down.connect
 def _stop_children(**_: Any) -> None:
     shutdown.begin()
@@ -142,9 +167,14 @@ def _stop_children(**_: Any) -> None:
 def _child_died(task_id: str, exception: BaseException, **_: Any) -> None:
     """In the parent: a child that died cannot give its lease back by itself."""
     if isinstance(exception, WorkerLostError):
+        hung, _process.hung = _process.hung, False
         reason = (
-            f"the training process was ended from outside ({exception}); "
-            "signal 9 mostly means that the machine ran out of memory: "
-            "a smaller model or batch needs less"
+            HUNG
+            if hung
+            else (
+                f"the training process was ended from outside ({exception}); "
+                "signal 9 mostly means that the machine ran out of memory: "
+                "a smaller model or batch needs less"
+            )
         )
         leases.give_back(_process.open(), task_id, reason)

@@ -53,6 +53,23 @@ def wait_again(
     return change(connection, *conditions, **(UNLEASED | row | values))
 
 
+def end_lease(
+    connection: sa.Connection, *conditions: "sa.ColumnElement[bool]", **values: Any
+) -> "sa.Row[Any] | None":
+    """Take a job from a holder that did not publish: it waits again.
+
+    A cancel or pause that the holder did not answer any more takes effect here.
+    """
+    query = sa.select(jobs.c.pending).where(*conditions).with_for_update()
+    pending = connection.execute(query).scalar_one_or_none()
+    if pending == "cancel":
+        state = JobState.CANCELLED
+        return finish(connection, *conditions, state=state, stopped="cancelled")
+    if pending == "pause":
+        values["state"] = JobState.PAUSED
+    return wait_again(connection, *conditions, **values)
+
+
 def finish(
     connection: sa.Connection,
     *conditions: "sa.ColumnElement[bool]",

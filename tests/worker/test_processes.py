@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from lstmcore.training import Trainer
 from tests.processes import eventually, marked
 from tests.test_up import Service
 from web.client import Client, Json
-from worker import jobs, models, submissions
+from worker import events, jobs, models, submissions
 from worker.backend import Backend, open_backend
 from worker.settings import Settings
 
@@ -205,3 +206,20 @@ def test_stopping_the_service_publishes_a_shorter_slice(tmp_path: Path) -> None:
     shutil.rmtree(parent)
     assert job.slices == 1
     assert job.progress.step >= 30
+
+
+def test_a_hung_child_is_ended_and_its_job_goes_on(tmp_path: Path) -> None:
+    parent = Path(tempfile.mkdtemp(prefix="lstmq-"))
+    # The lease is long: it is the parent that must find out.
+    hurried = {"LSTMQ_SLICE_SECONDS": "2", "LSTMQ_LEASE_SECONDS": "60", "LSTMQ_HANG_SECONDS": "6"}
+    with Service(parent / "var", settings=hurried) as running, Client(running.url()) as client:
+        job_id = started(client, tmp_path / "text.txt", steps=20)
+        child = training_child(running)
+        os.kill(child, signal.SIGSTOP)
+        eventually(lambda: not Path(f"/proc/{child}").exists(), seconds=20)
+        seen = client.job(job_id)["progress"]["step"]
+        eventually(lambda: client.job(job_id)["progress"]["step"] > seen)
+        with closing(open_backend(Settings(data_dir=running.folder))) as records:
+            told = [event.data.get("message", "") for event in events.after(records, job_id)]
+        assert any("took no step" in message for message in told)
+    shutil.rmtree(parent)

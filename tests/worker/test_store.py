@@ -1,5 +1,6 @@
 """Artifacts: written once, checked at every read."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,19 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store" / "a").write_text("a file where a folder should be")
     with pytest.raises(StoreError, match="cannot be written"):
         store.put("a/1", b"x")
+
+
+def test_what_a_record_may_point_at_is_on_the_disk(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file and every folder name that leads to it were synced when `put` returns."""
+    synced, really = [], os.fsync
+
+    def watched(descriptor: int) -> None:
+        really(descriptor)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", watched)
+    store.put("a/b/1", b"x")
+    root = tmp_path / "a folder"
+    assert synced == [root / "a" / "b" / "1", root / "a" / "b", root / "a", root]

@@ -1,0 +1,109 @@
+"""`make chaos SEED=1 FAULTS=60`: break everything, again and again, and see that nothing is lost.
+
+The seed decides which faults come in which order and what is submitted; when exactly they hit is
+the machine's. Exit 0 only when every promise was kept.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos.checks import Checks, report
+from tests.chaos.faults import FAULTS, Attack, Recovered
+from tests.chaos.ledger import Ledger
+from tests.chaos.system import SETTINGS, System
+from tests.test_up import Service
+
+POSSIBLE_SECONDS = 15.0  # how long a fault waits for its moment
+RECOVERY_SECONDS = 60.0
+DOUBLE_FAULTS = 0.2  # share of faults that do not wait for the recovery from the one before
+
+
+def main() -> int:
+    """One round, as the command line asks for it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=1800.0, help="no new fault after these")
+    asked = parser.parse_args()
+    problems, text = round_of_faults(asked.seed, asked.faults, asked.seconds)
+    sys.stdout.write(text + "\n")
+    return 1 if problems else 0
+
+
+def round_of_faults(seed: int, count: int, seconds: float) -> tuple[list[str], str]:
+    """Run one round; what was broken and the report."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
+    ledger = Ledger(folder / "ledger.jsonl")
+    with Service(folder / "var", settings=SETTINGS) as service:
+        system = System(service, ledger, random.Random(seed))  # noqa: S311 - no secret
+        try:
+            attack(system, seed, count, time.monotonic() + seconds)
+            checks = Checks(system, folder)
+            checks.run()
+            text = report(system, checks, seed)
+        finally:
+            system.close()
+    if checks.problems:
+        (folder / "said.log").write_text(service.said())
+        text += f"\nledger, log and data are kept in {folder}"
+    else:
+        shutil.rmtree(folder)
+    return checks.problems, text
+
+
+def attack(system: System, seed: int, count: int, deadline: float) -> None:
+    """Do the seed's faults one after the other while there is always work."""
+    draw = random.Random(f"faults {seed}")  # noqa: S311
+    names, shares = list(FAULTS), [share for _, share in FAULTS.values()]
+    attacker = Attack(system)
+    system.keep_busy()
+    done = skipped = 0
+    while done < count and skipped <= count and time.monotonic() < deadline:
+        (name,) = draw.choices(names, shares)
+        pause, double = draw.uniform(0.0, 1.5), draw.random() < DOUBLE_FAULTS
+        system.keep_busy()
+        time.sleep(pause)
+        recovered = when_possible(system, attacker, name)
+        if recovered is None:
+            system.ledger.note("skipped", kind=name)
+            skipped += 1
+            continue
+        done += 1
+        system.ledger.note("fault", kind=name, number=done)
+        if not double:
+            await_recovery(system, name, recovered)
+    attacker.wait_for_timers()
+
+
+def when_possible(system: System, attacker: Attack, name: str) -> Recovered | None:
+    """Do the fault as soon as it can be done; None when its moment does not come."""
+    deadline = time.monotonic() + POSSIBLE_SECONDS
+    while time.monotonic() < deadline:
+        recovered = FAULTS[name][0](attacker)
+        if recovered is not None:
+            return recovered
+        system.keep_busy()
+        time.sleep(0.1)
+    return None
+
+
+def await_recovery(system: System, name: str, recovered: Recovered) -> None:
+    """Write down how long the system took."""
+    began = time.monotonic()
+    while not recovered():
+        if time.monotonic() - began > RECOVERY_SECONDS:
+            break
+        system.keep_busy()
+        time.sleep(0.1)
+    system.ledger.note("recovered", kind=name, seconds=round(time.monotonic() - began, 2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
