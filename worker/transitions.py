@@ -53,6 +53,24 @@ def wait_again(
     return change(connection, *conditions, **(UNLEASED | row | values))
 
 
+def let_go(
+    connection: sa.Connection,
+    pending: str | None,
+    *conditions: "sa.ColumnElement[bool]",
+    **values: Any,
+) -> "sa.Row[Any] | None":
+    """End the lease of a holder that will publish nothing more: what was asked of it takes effect.
+
+    Nobody else would answer the wish: it ends with the lease. Nothing changes when the wish is
+    another one by now.
+    """
+    still = (*conditions, jobs.c.pending.is_not_distinct_from(pending))
+    if pending == "cancel":
+        return finish(connection, *still, state=JobState.CANCELLED, stopped="cancelled")
+    state = JobState.PAUSED if pending == "pause" else JobState.QUEUED
+    return wait_again(connection, *still, **(values | {"state": state}))
+
+
 def finish(
     connection: sa.Connection,
     *conditions: "sa.ColumnElement[bool]",
