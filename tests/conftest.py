@@ -33,14 +33,22 @@ hypothesis_settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of an embedded server that this session started; no TCP, nothing kept."""
+def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server that this session started; no TCP, nothing kept.
+
+    The embedded Valkey, or with the indirect parameter "redis" Debian's Redis.
+    """
+    program: str | None = str(get_binary_path())
+    if getattr(request, "param", "valkey") == "redis":
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("no Redis here: sudo apt-get install redis-server")
     # Not under pytest's folder: a socket's path may have a hundred bytes only.
     folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
     socket = folder / "valkey.sock"
     options = {"port": "0", "unixsocket": str(socket), "save": "", "dir": str(folder)}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    command = [str(get_binary_path()), *words]
+    command = [str(program), *words]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     url = f"unix://{socket}"
     try:

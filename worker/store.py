@@ -9,8 +9,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -20,7 +21,12 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from worker.errors import StoreError
 from worker.records import StoredFile
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 CHUNK_BYTES = 1024 * 1024
+# obstore would try for three minutes: longer than whoever waits, and slices are repeated anyway.
+RETRY_SECONDS = 20
 
 
 class ArtifactStore:
@@ -35,7 +41,11 @@ class ArtifactStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(self.folder)
         else:
-            self._store = from_url(url)
+            retry: RetryConfig = {
+                "max_retries": 4,
+                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+            }
+            self._store = from_url(url, retry_config=retry)
 
     def put(self, key: str, source: bytes | Path) -> StoredFile:
         """Write an artifact under a fresh key and sync it.
@@ -55,7 +65,7 @@ class ArtifactStore:
         except AlreadyExistsError as error:
             raise StoreError(f"the artifact {key} exists already") from error
         except (BaseError, OSError) as error:
-            raise StoreError(f"the artifact {key} cannot be written: {error}") from error
+            raise StoreError(f"the artifact {key} cannot be written: {_reason(error)}") from error
         return StoredFile(key=key, sha256=digest.hexdigest(), bytes=size)
 
     def read(self, file: StoredFile) -> bytes:
@@ -71,7 +81,7 @@ class ArtifactStore:
                 digest.update(data)
                 yield data
         except (BaseError, OSError) as error:
-            raise StoreError(f"the artifact {file.key} cannot be read: {error}") from error
+            raise StoreError(f"the artifact {file.key} cannot be read: {_reason(error)}") from error
         if digest.hexdigest() != file.sha256:
             raise StoreError(f"the artifact {file.key} is damaged: its checksum differs")
 
@@ -94,7 +104,9 @@ class ArtifactStore:
             except FileNotFoundError:
                 continue
             except (BaseError, OSError) as error:
-                raise StoreError(f"the artifact {file.key} cannot be removed: {error}") from error
+                raise StoreError(
+                    f"the artifact {file.key} cannot be removed: {_reason(error)}"
+                ) from error
 
     def check(self) -> None:
         """Raise StoreError unless the store answers and, as a folder, has room and is writable."""
@@ -107,7 +119,7 @@ class ArtifactStore:
         try:
             next(iter(obstore.list(self._store, chunk_size=1)), None)
         except (BaseError, OSError) as error:
-            raise StoreError(f"the store does not answer: {error}") from error
+            raise StoreError(f"the store does not answer: {_reason(error)}") from error
 
     def _sync(self, key: str) -> None:
         if self.folder is None:
@@ -121,6 +133,11 @@ class ArtifactStore:
                 os.close(descriptor)
             if entry == self.folder:
                 break
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the pages of debugging that obstore adds to it."""
+    return str(error).partition("\n")[0]
 
 
 def _chunks(file: IO[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 POSTGRES_USER = "postgres"
 START_SECONDS = 30
 
@@ -77,3 +79,19 @@ def _run(words: list[object], user: str | None, *, check: bool = True) -> None:
         stdout=subprocess.DEVNULL,
         check=check,
     )
+
+
+@contextmanager
+def s3(bucket: str) -> Iterator[str]:
+    """The endpoint of moto's server, which speaks S3 and keeps everything in memory."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - a second that few tests need
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        httpx.put(f"{endpoint}/{bucket}").raise_for_status()
+        yield endpoint
+    finally:
+        server.stop()
