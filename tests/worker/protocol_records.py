@@ -74,6 +74,12 @@ class Records:
             statement = sa.update(JOBS).where(JOBS.c.id == identifier)
             connection.execute(statement.values(priority=priority))
 
+    def end_lease(self, identifier: str) -> None:
+        """As if its holder had not been heard of for long, at the very moment."""
+        with self.backend.database.writing() as connection:
+            statement = sa.update(JOBS).where(JOBS.c.id == identifier)
+            connection.execute(statement.values(lease_until=now() - 0.001))
+
     def pass_time(self, seconds: float) -> None:
         """Make everything as old as if the database's clock had gone on."""
         owners = database.owners

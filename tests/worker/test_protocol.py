@@ -117,7 +117,7 @@ class Protocol(RuleBasedStateMachine):
         else:
             assert after.pending is None
 
-    @precondition(lambda self: self.promised)
+    @precondition(lambda self: any(each.final for each in self.promised.values()))
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
         identifier = data.draw(st.sampled_from(list(self.promised)), label="job")
@@ -155,6 +155,13 @@ class Protocol(RuleBasedStateMachine):
         claim = self.one_of_the_living(data)
         promised, holds = self.promised.get(claim.job.id), self.holds(claim)
         step = (promised.step if promised else 0) + steps
+        told = ("metrics", {"step": step}, f"metrics:{step}")
+        try:
+            leases.record(self.backend, claim, [told, told])
+        except LeaseLost:
+            assert not holds, "a zombie told something"
+        else:
+            assert holds
         try:
             pending = leases.renew(self.backend, claim, Progress(step=step), {})
         except LeaseLost:
@@ -162,20 +169,6 @@ class Protocol(RuleBasedStateMachine):
         else:
             assert holds
             assert pending == jobs.get(self.backend, claim.job.owner, claim.job.id).pending
-
-    @precondition(lambda self: self.alive)
-    @rule(data=st.data())
-    def tell(self, data: st.DataObject) -> None:
-        """A zombie tells nothing; a repeated event is told once."""
-        claim = self.one_of_the_living(data)
-        holds = self.holds(claim)
-        key = f"metrics:{claim.job.slices}"
-        try:
-            leases.record(self.backend, claim, [("metrics", {"step": claim.job.slices}, key)] * 2)
-        except LeaseLost:
-            assert not holds
-        else:
-            assert holds
 
     @precondition(lambda self: self.alive)
     @rule(
@@ -229,6 +222,15 @@ class Protocol(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.5, 3.0, 25.0, 70.0)))
     def time_passes(self, seconds: float) -> None:
         self.records.pass_time(seconds)
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), noticed=st.booleans())
+    def lease_runs_out(self, data: st.DataObject, noticed: bool) -> None:
+        claim = self.one_of_the_living(data)
+        if self.holds(claim):
+            self.records.end_lease(claim.job.id)
+            if noticed:
+                self.sweep()
 
     @precondition(lambda self: len(self.promised) == MOST_JOBS)
     @rule()
