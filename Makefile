@@ -9,7 +9,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 	--no-emit-index-url --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all test-compose chaos lint browser lock secrets clean
+.PHONY: help demo run test test-all test-compose chaos lint tools lock secrets clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -20,10 +20,10 @@ demo: $(VENV)/installed ## train the bundled samples through the HTTP API and pr
 run: $(VENV)/installed ## the whole service on http://127.0.0.1:8000 until Ctrl-C
 	@exec $(BIN)/lstmq up --sample
 
-test: lint browser ## every check and test that fits ten minutes
+test: lint tools ## every check and test that fits ten minutes
 	@$(BIN)/python -m pytest -q -m 'not slow'
 
-test-all: lint browser ## the slow tests too, and the containers where Docker is there
+test-all: lint tools ## the slow tests too, and the containers where Docker is there
 	@$(BIN)/python -m pytest -q
 	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-compose; \
 	else echo 'tests/compose skipped: no Docker daemon answers'; fi
@@ -42,15 +42,20 @@ lint: $(VENV)/installed-dev ## formatting, lint, types, and which package may im
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 
-# The tests drive a real browser. Root on Debian gets it; others are told what to install.
-browser:
-	@if command -v chromium >/dev/null; then :; \
+# The tests drive a real browser and real servers. Root on Debian gets them; others are told what to
+# install. Without the browser nothing runs, without a server its tests are skipped.
+tools:
+	@missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium fonts-dejavu-core"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+		missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo 'installing chromium for the browser tests'; \
+		echo "installing$$missing for the tests"; \
 		apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null && DEBIAN_FRONTEND=noninteractive \
-		apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
-			chromium fonts-dejavu-core >/dev/null; \
-	else echo 'The browser tests need chromium: sudo apt-get install chromium'; exit 1; fi
+		apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $$missing >/dev/null; \
+	else echo "The tests need more: sudo apt-get install$$missing"; command -v chromium >/dev/null; fi
 
 lock: $(VENV)/installed-dev ## pin every dependency again; UPGRADE=1 takes newer versions
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra train --extra embedded --extra dev -o requirements/dev.txt pyproject.toml

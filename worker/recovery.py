@@ -59,14 +59,9 @@ def _answer_overdue(backend: Backend) -> int:
     with backend.database.reading() as connection:
         rows = connection.execute(sa.select(jobs.c.id, jobs.c.pending).where(*overdue)).all()
     for identifier, pending in rows:
-        this = (jobs.c.id == identifier, jobs.c.pending == pending, *overdue)
+        this = (jobs.c.id == identifier, *overdue)
         with backend.database.writing() as connection:
-            if pending == "cancel":
-                row = transitions.finish(
-                    connection, *this, state=JobState.CANCELLED, stopped="cancelled"
-                )
-            else:
-                row = transitions.wait_again(connection, *this, state=JobState.PAUSED)
+            row = transitions.let_go(connection, pending, *this)
             answered += row is not None
     return answered
 
@@ -76,28 +71,29 @@ def _recover_expired(backend: Backend) -> int:
     recovered = 0
     with backend.database.reading() as connection:
         found = connection.execute(
-            sa.select(jobs.c.id, jobs.c.kind, jobs.c.lost_leases).where(*expired)
+            sa.select(jobs.c.id, jobs.c.kind, jobs.c.pending, jobs.c.lost_leases).where(*expired)
         ).all()
-    for identifier, kind, lost in found:
+    for identifier, kind, pending, lost in found:
         this = (jobs.c.id == identifier, *expired)
         with backend.database.writing() as connection:
-            if lost + 1 >= MOST_LOST_LEASES:
+            if lost + 1 >= MOST_LOST_LEASES and pending != "cancel":
                 message = f"{MOST_LOST_LEASES} workers in a row were lost while they ran it"
                 error = {"code": "workers_lost", "message": message}
                 row = transitions.finish(connection, *this, state=JobState.FAILED, error=error)
             else:
                 # The first time at once: machines do go away. Then ever more slowly.
                 back_off = min(2.0**lost, LONGEST_BACK_OFF_SECONDS) if lost else 0.0
-                row = transitions.end_lease(
-                    connection, *this, lost_leases=lost + 1, not_before=now() + back_off
+                row = transitions.let_go(
+                    connection, pending, *this, lost_leases=lost + 1, not_before=now() + back_off
                 )
-                if row is not None:
+                if row is not None and row.state == JobState.QUEUED:
                     message = "the worker was lost; another one goes on from the last checkpoint"
                     data = {"level": "warning", "message": message}
                     events.append(connection, identifier, "log", data)
         if row is not None:
             recovered += 1
-            backend.doorbell.ring(QUEUES[kind])
+            if row.state == JobState.QUEUED:
+                backend.doorbell.ring(QUEUES[kind])
     return recovered
 
 

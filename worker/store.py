@@ -10,8 +10,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -21,7 +22,12 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from worker.errors import Damaged, StoreError
 from worker.records import StoredFile
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 CHUNK_BYTES = 1024 * 1024
+# obstore would try for three minutes: longer than whoever waits, and slices are repeated anyway.
+RETRY_SECONDS = 20
 
 
 class ArtifactStore:
@@ -36,7 +42,11 @@ class ArtifactStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(self.folder)
         else:
-            self._store = from_url(url)
+            retry: RetryConfig = {
+                "max_retries": 4,
+                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+            }
+            self._store = from_url(url, retry_config=retry)
 
     def put(self, key: str, source: bytes | Path) -> StoredFile:
         """Write an artifact under a fresh key and sync it.
@@ -56,7 +66,7 @@ class ArtifactStore:
         except AlreadyExistsError as error:
             raise StoreError(f"the artifact {key} exists already") from error
         except (BaseError, OSError) as error:
-            raise StoreError(f"the artifact {key} cannot be written: {error}") from error
+            raise StoreError(f"the artifact {key} cannot be written: {_reason(error)}") from error
         return StoredFile(key=key, sha256=digest.hexdigest(), bytes=size)
 
     def read(self, file: StoredFile) -> bytes:
@@ -74,7 +84,7 @@ class ArtifactStore:
         except FileNotFoundError as error:
             raise Damaged(f"the artifact {file.key} is missing") from error
         except (BaseError, OSError) as error:
-            raise StoreError(f"the artifact {file.key} cannot be read: {error}") from error
+            raise StoreError(f"the artifact {file.key} cannot be read: {_reason(error)}") from error
         if digest.hexdigest() != file.sha256:
             raise Damaged(f"the artifact {file.key} is damaged: its checksum differs")
 
@@ -103,7 +113,9 @@ class ArtifactStore:
             except FileNotFoundError:
                 continue
             except (BaseError, OSError) as error:
-                raise StoreError(f"the artifact {file.key} cannot be removed: {error}") from error
+                raise StoreError(
+                    f"the artifact {file.key} cannot be removed: {_reason(error)}"
+                ) from error
 
     def written(self) -> Iterator[tuple[str, float]]:
         """Every key and when it was written, what a killed writer left included.
@@ -136,7 +148,7 @@ class ArtifactStore:
         try:
             next(iter(obstore.list(self._store, chunk_size=1)), None)
         except (BaseError, OSError) as error:
-            raise StoreError(f"the store does not answer: {error}") from error
+            raise StoreError(f"the store does not answer: {_reason(error)}") from error
 
     def _sync(self, key: str) -> None:
         if self.folder is None:
@@ -150,6 +162,11 @@ class ArtifactStore:
                 os.close(descriptor)
             if entry == self.folder:
                 break
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the pages of debugging that obstore adds to it."""
+    return str(error).partition("\n")[0]
 
 
 def _chunks(file: IO[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:

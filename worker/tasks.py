@@ -79,7 +79,7 @@ def advance_job(task: Any) -> None:
         return
     runner = _process.predictor(worker) if queue == "predict" else _process.slice_runner(worker)
     backend = _process.open()
-    claim = leases.claim(backend, queue, owner=task.request.id)
+    claim = leases.claim(backend, queue, owner=_holder(task.request))
     if claim is None:
         return
     try:
@@ -164,7 +164,7 @@ def _stop_children(**_: Any) -> None:
 
 
 @signals.task_failure.connect(sender=advance_job)
-def _child_died(task_id: str, exception: BaseException, **_: Any) -> None:
+def _child_died(sender: Any, exception: BaseException, **_: Any) -> None:
     """In the parent: a child that died cannot give its lease back by itself."""
     if isinstance(exception, WorkerLostError):
         hung, _process.hung = _process.hung, False
@@ -177,4 +177,9 @@ def _child_died(task_id: str, exception: BaseException, **_: Any) -> None:
                 "a smaller model or batch needs less"
             )
         )
-        leases.give_back(_process.open(), task_id, reason)
+        leases.give_back(_process.open(), _holder(sender.request), reason)
+
+
+def _holder(request: Any) -> str:
+    """Who holds a lease. Not the message's id alone: two workers may get the same message."""
+    return f"{request.id}@{request.hostname}"[:200]

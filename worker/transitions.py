@@ -53,21 +53,22 @@ def wait_again(
     return change(connection, *conditions, **(UNLEASED | row | values))
 
 
-def end_lease(
-    connection: sa.Connection, *conditions: "sa.ColumnElement[bool]", **values: Any
+def let_go(
+    connection: sa.Connection,
+    pending: str | None,
+    *conditions: "sa.ColumnElement[bool]",
+    **values: Any,
 ) -> "sa.Row[Any] | None":
-    """Take a job from a holder that did not publish: it waits again.
+    """End the lease of a holder that will publish nothing more: what was asked of it takes effect.
 
-    A cancel or pause that the holder did not answer any more takes effect here.
+    Nobody else would answer the wish: it ends with the lease. Nothing changes when the wish is
+    another one by now.
     """
-    query = sa.select(jobs.c.pending).where(*conditions).with_for_update()
-    pending = connection.execute(query).scalar_one_or_none()
+    still = (*conditions, jobs.c.pending.is_not_distinct_from(pending))
     if pending == "cancel":
-        state = JobState.CANCELLED
-        return finish(connection, *conditions, state=state, stopped="cancelled")
-    if pending == "pause":
-        values["state"] = JobState.PAUSED
-    return wait_again(connection, *conditions, **values)
+        return finish(connection, *still, state=JobState.CANCELLED, stopped="cancelled")
+    state = JobState.PAUSED if pending == "pause" else JobState.QUEUED
+    return wait_again(connection, *still, **(values | {"state": state}))
 
 
 def finish(

@@ -13,6 +13,8 @@ from worker import database, events, jobs, leases, recovery
 from worker.backend import Backend
 from worker.records import JobState
 
+pytestmark = pytest.mark.parametrize("redis_server", ["valkey", "redis"], indirect=True)
+
 
 def backdate(backend: Backend, column: str, seconds: float) -> None:
     """Make something as old as if we had waited."""

@@ -1,18 +1,51 @@
-"""Artifacts: written once, checked at every read."""
+"""Artifacts: written once, checked at every read, in a folder as on S3."""
 
 import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import from_url
 
+from tests.worker.servers import s3
+from worker import store as store_module
 from worker.errors import StoreError
 from worker.records import StoredFile
 from worker.store import ArtifactStore
 
+BUCKET = "lstmq"
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    with s3(BUCKET) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of its own."""
+    if request.param == "folder":
+        return (tmp_path / "a folder").as_uri()
+    speak_s3(monkeypatch, request.getfixturevalue("s3_endpoint"))
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+def speak_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """The settings that README names."""
+    monkeypatch.setenv("AWS_ENDPOINT", endpoint)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
 
 @pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore((tmp_path / "a folder").as_uri())
+def store(url: str) -> ArtifactStore:
+    return ArtifactStore(url)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
@@ -37,16 +70,28 @@ def test_nothing_is_overwritten(store: ArtifactStore) -> None:
     assert store.read(first) == b"first"
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_damage_is_found(store: ArtifactStore, tmp_path: Path, damage: str) -> None:
+def test_of_many_writers_of_one_key_one_succeeds(store: ArtifactStore) -> None:
+    def put(number: int) -> StoredFile | None:
+        try:
+            return store.put("a/1", b"%d" % number * 10_000)
+        except StoreError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        (written,) = [file for file in pool.map(put, range(8)) if file]
+    assert store.read(written)  # and it is the winner's, to the checksum
+
+
+@pytest.mark.parametrize("damage", [b"some bytez", b"some", None])
+def test_damage_is_found(
+    store: ArtifactStore, url: str, tmp_path: Path, damage: bytes | None
+) -> None:
     file = store.put("a/1", b"some bytes")
-    path = tmp_path / "a folder" / "a" / "1"
-    if damage == "flip":
-        path.write_bytes(b"some bytez")
-    elif damage == "truncate":
-        path.write_bytes(b"some")
+    behind_its_back = from_url(url)
+    if damage is None:
+        obstore.delete(behind_its_back, "a/1")
     else:
-        path.unlink()
+        obstore.put(behind_its_back, "a/1", damage, mode="overwrite")
     with pytest.raises(StoreError):
         store.read(file)
     target = tmp_path / "copy"
@@ -84,3 +129,16 @@ def test_what_a_record_may_point_at_is_on_the_disk(
     store.put("a/b/1", b"x")
     root = tmp_path / "a folder"
     assert synced == [root / "a" / "b" / "1", root / "a" / "b", root / "a", root]
+
+
+def test_a_store_that_is_away_says_so_in_time_and_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_module, "RETRY_SECONDS", 1)
+    speak_s3(monkeypatch, "http://127.0.0.1:1")
+    store = ArtifactStore(f"s3://{BUCKET}")
+    began = time.monotonic()
+    with pytest.raises(StoreError, match="cannot be written") as caught:
+        store.put("a/1", b"x")
+    assert time.monotonic() - began < 10
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,94 @@
+"""The records as the protocol's test looks at them: whole, and older than they are."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+
+from worker import database, recovery, scheduling
+from worker.backend import Backend
+from worker.database import now
+from worker.records import FINAL_STATES
+
+JOBS = database.jobs
+# What time does something to. A final record is left alone: nothing may change it any more.
+TIMES = ("lease_until", "pending_at", "not_before", "waiting_since", "notified_at", "served_at")
+
+
+class Records:
+    """Reads everything at once, for a handful of jobs."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def clear(self) -> None:
+        """An empty installation, faster than a new one."""
+        with self.backend.database.writing() as connection:
+            for table in reversed(database.metadata.sorted_tables):
+                connection.execute(sa.delete(table))
+        self.wipe_queue()
+
+    def wipe_queue(self) -> None:
+        with redis.Redis.from_url(self.backend.settings.effective_redis_url) as client:
+            client.flushall()
+
+    def rows(self) -> dict[str, Any]:
+        with self.backend.database.reading() as connection:
+            return {row.id: row for row in connection.execute(sa.select(JOBS))}
+
+    def pending(self, identifier: str) -> str | None:
+        row = self.rows().get(identifier)
+        return row.pending if row is not None else None
+
+    def line(self) -> list[str]:
+        """Ids of the trainings that a worker may claim, in the order that is shown to owners."""
+        with self.backend.database.reading() as connection:
+            return [row.id for row in scheduling.lines(connection).get("train", [])]
+
+    def stories(self) -> dict[str, list[Any]]:
+        found = defaultdict(list)
+        with self.backend.database.reading() as connection:
+            for event in connection.execute(
+                sa.select(database.events).order_by(database.events.c.id)
+            ):
+                found[event.job].append(event)
+        return found
+
+    def models(self) -> Counter[str]:
+        """How many models each job has left."""
+        with self.backend.database.reading() as connection:
+            return Counter(connection.scalars(sa.select(database.models.c.job)))
+
+    def overdue_wishes(self) -> dict[str, str]:
+        """Wishes that the next sweep must make true: unanswered, or their holder is gone."""
+        overdue = JOBS.c.pending_at < now() - recovery.ANSWER_SECONDS
+        query = sa.select(JOBS.c.id, JOBS.c.pending).where(
+            JOBS.c.pending.is_not(None), sa.or_(overdue, JOBS.c.lease_until < now())
+        )
+        with self.backend.database.reading() as connection:
+            return {row.id: row.pending for row in connection.execute(query)}
+
+    def set_priority(self, identifier: str, priority: int) -> None:
+        with self.backend.database.writing() as connection:
+            statement = sa.update(JOBS).where(JOBS.c.id == identifier)
+            connection.execute(statement.values(priority=priority))
+
+    def end_lease(self, identifier: str) -> None:
+        """As if its holder had not been heard of for long, at the very moment."""
+        with self.backend.database.writing() as connection:
+            statement = sa.update(JOBS).where(JOBS.c.id == identifier)
+            connection.execute(statement.values(lease_until=now() - 0.001))
+
+    def pass_time(self, seconds: float) -> None:
+        """Make everything as old as if the database's clock had gone on."""
+        owners = database.owners
+        with self.backend.database.writing() as connection:
+            for name in TIMES:
+                column = JOBS.c[name]
+                connection.execute(
+                    sa.update(JOBS)
+                    .where(JOBS.c.state.not_in(FINAL_STATES), column > 0)
+                    .values({name: column - seconds})
+                )
+            connection.execute(sa.update(owners).values(served_at=owners.c.served_at - seconds))
