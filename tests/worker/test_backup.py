@@ -23,6 +23,12 @@ def artifact(backend: Backend, kind: str) -> Path:
     return next(path for path in (backend.store.folder / kind).rglob("*") if path.is_file())
 
 
+@pytest.fixture
+def database_url() -> str:
+    """The records in the data folder: what is copied is an installation on one machine."""
+    return ""
+
+
 @pytest.mark.parametrize("how", ["missing", "damaged"])
 def test_verify_finds_what_is_missing_or_damaged(
     backend: Backend, submit: Submit, how: str
