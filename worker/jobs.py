@@ -21,6 +21,7 @@ from worker.errors import InvalidInput, NotFound, QuotaExceeded, WrongState
 from worker.naming import check_name, new_id
 from worker.queue import QUEUES
 from worker.records import (
+    ACTIVE_STATES,
     FINAL_STATES,
     Dataset,
     Job,
@@ -340,8 +341,9 @@ def _known(
 
 
 def _check_quota(connection: sa.Connection, owner: str, most: int) -> None:
+    # The active ones by name: the index finds them, however many finished ones there are.
     active = connection.scalar(
-        sa.select(sa.func.count()).where(TABLE.c.owner == owner, TABLE.c.state.not_in(FINAL_STATES))
+        sa.select(sa.func.count()).where(TABLE.c.owner == owner, TABLE.c.state.in_(ACTIVE_STATES))
     )
     if most and (active or 0) >= most:
         raise QuotaExceeded(
