@@ -93,6 +93,7 @@ jobs = sa.Table(
     sa.Column("finished_at", sa.Double),
     sa.UniqueConstraint("owner", "idempotency_key", name="one_job_an_idempotency_key"),
     sa.Index("jobs_by_owner", "owner", "created_at", "id"),
+    sa.Index("jobs_by_owner_and_state", "owner", "state", "created_at", "id"),
     sa.Index("jobs_by_state", "state", "lease_until"),
     sa.Index("jobs_by_lease", "lease_owner"),
     sa.Index("jobs_by_dataset", "dataset"),

@@ -14,7 +14,7 @@ from worker import database, paging, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
-from worker.records import FINAL_STATES, Json, Model, Page, StoredFile
+from worker.records import ACTIVE_STATES, Json, Model, Page, StoredFile
 
 TABLE = database.models
 
@@ -69,7 +69,7 @@ def delete(backend: Backend, owner: str, id_or_name: str) -> None:
     with backend.database.writing() as connection:
         unfinished = connection.execute(
             sa.select(jobs.c.id, jobs.c.config).where(
-                jobs.c.owner == owner, jobs.c.state.not_in(FINAL_STATES)
+                jobs.c.owner == owner, jobs.c.state.in_(ACTIVE_STATES)
             )
         )
         for job in unfinished:

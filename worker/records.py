@@ -31,6 +31,7 @@ class JobState(StrEnum):
 
 
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+ACTIVE_STATES = frozenset(JobState) - FINAL_STATES
 
 
 @dataclass(frozen=True)

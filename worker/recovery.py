@@ -109,16 +109,20 @@ def _announce(backend: Backend, kind: JobKind) -> int:
     waiting = sa.and_(runnable(), jobs.c.kind == kind)
     due = sa.and_(waiting, jobs.c.notified_at < now() - FIRST_REMINDER_SECONDS * doublings)
     with backend.database.reading() as connection:
-        identifiers = connection.scalars(sa.select(jobs.c.id).where(due)).all()
-        if not identifiers:
+        if connection.scalar(sa.select(jobs.c.id).where(due).limit(1)) is None:
             return 0
         count = connection.scalar(sa.select(sa.func.count()).where(waiting)) or 0
     try:
         short = count - backend.live.waiting_messages(QUEUES[kind])
     except Unavailable:
         return 0
+    if short <= 0:
+        return 0
+    with backend.database.reading() as connection:
+        query = sa.select(jobs.c.id).where(due).order_by(jobs.c.notified_at).limit(short)
+        identifiers = connection.scalars(query).all()
     sent = 0
-    for identifier in identifiers[: max(0, short)]:
+    for identifier in identifiers:
         with backend.database.writing() as connection:
             row = transitions.change(
                 connection,

@@ -72,7 +72,7 @@ class Protocol(RuleBasedStateMachine):
     @initialize(owners=st.lists(st.sampled_from(OWNERS), min_size=1, max_size=3))
     def some_wait_already(self, owners: list[str]) -> None:
         for owner in owners:
-            self.submit(owner, priority=jobs.NORMAL_PRIORITY)
+            self.submit(owner, priority=submissions.NORMAL_PRIORITY)
 
     @precondition(lambda self: len(self.promised) < MOST_JOBS)
     @rule(owner=st.sampled_from(OWNERS), priority=st.sampled_from((0, 1, 1, 2)))

@@ -116,7 +116,7 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_what_a_record_may_point_at_is_on_the_disk(
-    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file and every folder name that leads to it were synced when `put` returns."""
     synced, really = [], os.fsync
@@ -125,9 +125,10 @@ def test_what_a_record_may_point_at_is_on_the_disk(
         really(descriptor)
         synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
 
+    root = tmp_path / "a folder"
+    store = ArtifactStore(root.as_uri())
     monkeypatch.setattr(os, "fsync", watched)
     store.put("a/b/1", b"x")
-    root = tmp_path / "a folder"
     assert synced == [root / "a" / "b" / "1", root / "a" / "b", root / "a", root]
 
 

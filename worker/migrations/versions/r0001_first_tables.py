@@ -89,6 +89,9 @@ def upgrade() -> None:
     op.create_index("jobs_by_dataset", "jobs", ["dataset"], unique=False)
     op.create_index("jobs_by_lease", "jobs", ["lease_owner"], unique=False)
     op.create_index("jobs_by_owner", "jobs", ["owner", "created_at", "id"], unique=False)
+    op.create_index(
+        "jobs_by_owner_and_state", "jobs", ["owner", "state", "created_at", "id"], unique=False
+    )
     op.create_index("jobs_by_state", "jobs", ["state", "lease_until"], unique=False)
     op.create_table(
         "events",
