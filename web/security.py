@@ -68,14 +68,14 @@ def protect(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check_request() -> None:
-        if request.mimetype in ("multipart/form-data", "application/zip"):
+        if request.mimetype == "multipart/form-data":
             request.max_content_length = settings.max_upload_bytes + MULTIPART_SLACK_BYTES
         if "\0" in request.path:
             raise NotFound
         if request.endpoint in OPEN_ENDPOINTS:
             return
-        if not settings.api_keys and not _is_loopback(request.headers.get("Host", "")):
-            raise Misdirected
+        if not settings.api_keys:
+            _refuse_strangers()
         if request.method not in SAFE_METHODS:
             _refuse_foreign_pages()
 
@@ -116,7 +116,9 @@ class _SessionInterface(SecureCookieSessionInterface):
 
 def _is_loopback(host: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        # A peer's address comes bare (`::1`), a Host header in brackets with a port (`[::1]:8000`).
+        bare = host.count(":") > 1 and not host.startswith("[")
+        name = urlsplit(f"//[{host}]" if bare else f"//{host}").hostname or ""
     except ValueError:
         return False
     if name == "localhost" or name.endswith(".localhost"):
@@ -125,6 +127,15 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _refuse_strangers() -> None:
+    """Without keys only this machine is let in, whatever address the server listens on."""
+    # A server on a unix socket names no address.
+    if request.remote_addr and not _is_loopback(request.remote_addr):
+        raise Forbidden("Without keys only this machine is let in: set LSTMQ_API_KEYS.")
+    if not _is_loopback(request.headers.get("Host", "")):
+        raise Misdirected
 
 
 def _refuse_foreign_pages() -> None:
@@ -149,6 +160,8 @@ def _kept_secret(path: Path) -> str:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(fresh, path)  # unlike a rename it never replaces another process' secret
         fresh.unlink()

@@ -28,6 +28,7 @@ from worker.scheduling import runnable
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+CLEANING_SECONDS = 2.0  # that a stop waits for the clean-up
 ANSWER_SECONDS = 2.5  # a worker answers a cancel or pause sooner than this
 FIRST_REMINDER_SECONDS = 10
 MOST_REMINDER_DOUBLINGS = 6
@@ -144,6 +145,10 @@ def run_for_ever(backend: Backend, stop: threading.Event) -> None:
         except Unavailable as error:
             log.warning("%s", error)
             continue
+        except Exception:
+            # Whatever one record does to it, the sweep goes on for all the others.
+            log.exception("a sweep failed")
+            continue
         if done.answered or done.recovered or done.announced:
             log.warning(
                 "answered %d, recovered %d, announced %d",
@@ -168,6 +173,7 @@ def main() -> None:
     try:
         run_for_ever(backend, stop)
     finally:
+        cleaning.join(timeout=CLEANING_SECONDS)
         backend.close()
 
 

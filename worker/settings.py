@@ -55,9 +55,6 @@ class Settings(BaseSettings):
     max_training_bytes: int = Field(
         4096 * MEBIBYTE, ge=1, description="Estimated memory above which a training is refused."
     )
-    requests_per_minute: int = Field(
-        1200, ge=0, description="Requests a minute a key; 0: no limit. Not counted without keys."
-    )
 
     @field_validator("api_keys", mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from lstmcore.config import TrainConfig, parse_sampling, resolve_config
 from worker import database, datasets, events, jobs, models, transitions
 from worker.backend import Backend
 from worker.database import now
-from worker.errors import InvalidInput, QuotaExceeded
+from worker.errors import InvalidInput, NotFound, QuotaExceeded
 from worker.naming import check_name, new_id
 from worker.queue import QUEUES
 from worker.records import ACTIVE_STATES, Dataset, Job, JobKind, JobState, Json, Progress
@@ -151,7 +151,7 @@ def _submit(
         with backend.database.reading() as connection:
             known = _known(connection, owner, idempotency_key, digest)
         if known is None:
-            raise
+            raise NotFound(f"the dataset {dataset} was removed meanwhile") from None
     # Only now, with the record committed, may a message leave.
     backend.doorbell.ring_soon(QUEUES[kind])
     return jobs.get(backend, owner, known or identifier)

@@ -165,3 +165,18 @@ def test_the_secret_is_made_once_and_kept_private(settings: Settings) -> None:
     assert given.secret_key == "given"
     for app in (first, second, given):
         app.extensions["lstmq"].close()
+
+
+@pytest.mark.parametrize("peer", ["10.1.2.3", "192.168.0.9", "2001:db8::1"])
+def test_without_keys_only_this_machine_is_let_in(client: FlaskClient, peer: str) -> None:
+    given = {"REMOTE_ADDR": peer}
+    headers = {"Host": "localhost"}
+    refused = client.get("/api/v1/jobs", environ_overrides=given, headers=headers)
+    assert refused.status_code == 403
+    assert "LSTMQ_API_KEYS" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "127.8.8.8"])
+def test_this_machine_is_let_in_by_every_name(client: FlaskClient, peer: str) -> None:
+    answer = client.get("/api/v1/jobs", environ_overrides={"REMOTE_ADDR": peer})
+    assert answer.status_code == 200

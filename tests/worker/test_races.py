@@ -1,14 +1,15 @@
 """Moves that meet: a wish and a death, a zombie and the end, one message at two workers."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.worker.conftest import Submit
+from tests.worker.conftest import LINES, Submit
 from tests.worker.test_leases import claimed, expire, more
-from worker import events, jobs, leases, recovery, tasks
+from worker import datasets, events, jobs, leases, recovery, submissions, tasks
 from worker.backend import Backend
-from worker.errors import LeaseLost
+from worker.errors import LeaseLost, NotFound
 from worker.leases import Publication
 from worker.records import JobState, Progress
 
@@ -98,3 +99,21 @@ def test_positions_foresee_that_owners_take_turns(backend: Backend, submit: Subm
     assert [shown[job.id] for job in made] == [1, 3, 5, 2, 4]
     served = [claimed(backend, f"w{n}").job.id for n in range(5)]
     assert served == sorted(shown, key=lambda identifier: shown[identifier] or 0)
+
+
+def test_a_text_removed_while_its_job_is_accepted_is_not_found(
+    backend: Backend, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = datasets.create(backend, "ann", name="t", data=LINES.encode())
+    known = submissions.resolve_config
+
+    def resolve_while_it_is_removed(*arguments: Any) -> Any:
+        datasets.delete(backend, "ann", text.id)
+        return known(*arguments)
+
+    monkeypatch.setattr(submissions, "resolve_config", resolve_while_it_is_removed)
+    with pytest.raises(NotFound):
+        submissions.submit_train(
+            backend, "ann", name="t", dataset=text.id, config={"preset": "word"}
+        )
+    assert jobs.list_page(backend, "ann").data == []
