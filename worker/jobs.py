@@ -47,13 +47,11 @@ def list_page(
     after: str | None = None,
 ) -> Page[Job]:
     """Jobs of this owner, newest first; `name` finds those whose name contains it."""
-    query = sa.select(TABLE).where(TABLE.c.owner == owner)
+    query = paging.of_owner(TABLE, owner, name)
     if kind:
         query = query.where(TABLE.c.kind == kind)
     if state:
         query = query.where(TABLE.c.state == state)
-    if name:
-        query = query.where(TABLE.c.name.icontains(name, autoescape=True))
     with backend.database.reading() as connection:
         page: Page[Any] = paging.page_of(
             connection, query, TABLE, after=after, limit=limit, read=lambda row: row

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,9 +16,6 @@ from redis.retry import Retry
 
 from worker.errors import Unavailable
 from worker.records import Json, Progress, WorkerInfo
-
-if TYPE_CHECKING:
-    from worker.backend import Backend
 
 PREFIX = "lstmq:"
 WORKER_SECONDS = 12  # a worker that has not reported for so long is gone
@@ -104,6 +101,13 @@ class Live:
             if value
         ]
 
+    def workers_online(self, queue: str = "train") -> int | None:
+        """How many workers of a queue are alive; None: unknown, Redis is down."""
+        try:
+            return sum(worker.queue == queue for worker in self.workers())
+        except Unavailable:
+            return None
+
     def waiting_messages(self, queue: str) -> int:
         """Messages nobody has taken yet. Raises Unavailable when Redis is down."""
         try:
@@ -154,16 +158,3 @@ class Live:
         except redis.RedisError:
             self._skip_until = time.monotonic() + SKIP_SECONDS
             return None
-
-
-def workers(backend: "Backend") -> list[WorkerInfo]:
-    """Every worker that reported lately, by name. Raises Unavailable when Redis is down."""
-    return backend.live.workers()
-
-
-def workers_online(backend: "Backend", queue: str = "train") -> int | None:
-    """How many workers of a queue are alive; None: unknown, Redis is down."""
-    try:
-        return sum(worker.queue == queue for worker in workers(backend))
-    except Unavailable:
-        return None

@@ -41,9 +41,7 @@ def list_page(
     name: str | None = None,
 ) -> Page[Model]:
     """Models of this owner, newest first; `name` finds those whose name contains it."""
-    query = sa.select(TABLE).where(TABLE.c.owner == owner)
-    if name:
-        query = query.where(TABLE.c.name.icontains(name, autoescape=True))
+    query = paging.of_owner(TABLE, owner, name)
     with backend.database.reading() as connection:
         return paging.page_of(connection, query, TABLE, after=after, limit=limit, read=read_model)
 

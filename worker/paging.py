@@ -13,6 +13,12 @@ from worker.errors import InvalidInput
 from worker.records import Page, T
 
 
+def of_owner(table: sa.Table, owner: str, name: str | None = None) -> sa.Select[Any]:
+    """The rows of an owner; `name` finds those whose name contains it, in any case."""
+    query = sa.select(table).where(table.c.owner == owner)
+    return query.where(table.c.name.icontains(name, autoescape=True)) if name else query
+
+
 def page_of(
     connection: sa.Connection,
     query: sa.Select[Any],

@@ -22,7 +22,7 @@ from web.api.serialize import ROOT, job_json, page_json, respond_json
 from web.auth import current_backend, current_owner
 from worker import datasets as dataset_contract
 from worker import jobs as contract
-from worker import live, submissions
+from worker import submissions
 from worker.errors import InvalidInput
 from worker.records import Job, JobKind, JobState
 
@@ -94,7 +94,7 @@ def list_all() -> Response:
         limit=query.limit,
         after=query.after,
     )
-    online = {kind: live.workers_online(backend, kind) for kind in {job.kind for job in page.data}}
+    online = {kind: backend.live.workers_online(kind) for kind in {job.kind for job in page.data}}
     return respond_json(page_json(page, lambda job: job_json(job, online[job.kind])))
 
 
@@ -185,7 +185,7 @@ def _submit_predict(body: PredictBody) -> Job:
 
 
 def _respond(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    online = live.workers_online(current_backend(), job.kind)
+    online = current_backend().live.workers_online(job.kind)
     response = respond_json(job_json(job, online), status, headers)
     response.add_etag(weak=True)
     return response

@@ -10,7 +10,7 @@ from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages, see_other
 from web.pages.wording import STATE_WORDS
 from web.security import check_csrf
-from worker import events, live, models
+from worker import events, models
 from worker import jobs as contract
 from worker.errors import NotFound
 from worker.records import Event, Job, JobState, Model
@@ -53,7 +53,7 @@ def job_list() -> str:
         state=state,
         states={str(name): words for name, words in STATE_WORDS.items()},
         counts=contract.counts(backend, owner),
-        workers_online=live.workers_online(backend),
+        workers_online=backend.live.workers_online(),
     )
 
 
@@ -70,7 +70,7 @@ def job(identifier: str) -> str:
         job=record,
         story=story,
         model=_model_of(record),
-        workers_online=live.workers_online(backend),
+        workers_online=backend.live.workers_online(),
         state={
             "id": record.id,
             "kind": record.kind,

@@ -12,7 +12,6 @@ from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages, see_other
 from web.pages.wording import sentence
 from web.security import check_csrf
-from worker import live
 from worker import models as contract
 from worker.errors import InvalidInput, StoreError
 from worker.records import Model
@@ -70,7 +69,7 @@ def _render(record: Model, typed_name: str | None = None, message: str = "") -> 
         help=FIELD_HELP,
         sampling=Sampling(),
         bytes=sum(file.bytes for file in record.files.values()),
-        predictors_online=live.workers_online(current_backend(), "predict"),
+        predictors_online=current_backend().live.workers_online("predict"),
         state={
             "id": record.id,
             # What to put between two words when a click continues the text: tokens of other

@@ -18,7 +18,7 @@ from web.pages.blueprint import pages, see_other
 from web.pages.fields import messages_by_field, read_config, sections
 from web.pages.wording import sentence
 from web.security import check_csrf
-from worker import datasets, live, submissions
+from worker import datasets, submissions
 from worker.errors import InvalidInput, QuotaExceeded, Unavailable, WorkerError
 from worker.records import Dataset, Job
 
@@ -205,6 +205,6 @@ def _render(given: Mapping[str, str], messages: Mapping[str, str] | None = None)
         "token": secrets.token_hex(TOKEN_BYTES),
         "max_upload_bytes": settings.max_upload_bytes,
         "max_text_bytes": settings.max_body_bytes,
-        "workers_online": live.workers_online(current_backend()),
+        "workers_online": current_backend().live.workers_online(),
     }
     return render_template("start.html", **context)

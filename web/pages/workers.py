@@ -4,7 +4,7 @@ from flask import render_template
 
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages
-from worker import jobs, live
+from worker import jobs
 from worker.errors import NotFound, Unavailable
 from worker.records import Job, WorkerInfo
 
@@ -14,7 +14,7 @@ def worker_list() -> str:
     """The live workers; a job is named only to its owner."""
     alive: list[WorkerInfo] | None
     try:
-        alive = live.workers(current_backend())
+        alive = current_backend().live.workers()
     except Unavailable:
         alive = None
     working_on = {worker.job: _own_job(worker.job) for worker in alive or () if worker.job}
