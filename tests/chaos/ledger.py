@@ -24,6 +24,10 @@ class Ledger:
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def close(self) -> None:
+        """Nothing more will be noted."""
+        self._file.close()
+
     def entries(self, what: str) -> list[Entry]:
         """Everything of a kind, in order."""
         entries = [json.loads(line) for line in self.path.read_text().splitlines()]

@@ -5,6 +5,7 @@ the machine's. Exit 0 only when every promise was kept.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -40,8 +41,10 @@ def round_of_faults(seed: int, count: int, seconds: float) -> tuple[list[str], s
     """Run one round; what was broken and the report."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
-    ledger = Ledger(folder / "ledger.jsonl")
-    with Service(folder / "var", settings=SETTINGS) as service:
+    with (
+        contextlib.closing(Ledger(folder / "ledger.jsonl")) as ledger,
+        Service(folder / "var", settings=SETTINGS) as service,
+    ):
         system = System(service, ledger, random.Random(seed))  # noqa: S311 - no secret
         try:
             attack(system, seed, count, time.monotonic() + seconds)
