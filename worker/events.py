@@ -5,10 +5,7 @@ makes it harmless that a slice is repeated after a crash: it says the same thing
 steps.
 """
 
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from worker import database
 from worker.backend import Backend
@@ -19,9 +16,7 @@ def append(
     connection: sa.Connection, job: str, kind: str, data: Json, key: str | None = None
 ) -> None:
     """Add an event within the caller's transaction."""
-    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(
-        database.events
-    )
+    insert = database.insert(connection, database.events)
     row = {"job": job, "type": kind, "at": database.now(), "data": data, "key": key}
     connection.execute(insert.values(**row).on_conflict_do_nothing(index_elements=["job", "key"]))
 

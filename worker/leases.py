@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from worker import events, transitions
 from worker.backend import Backend
-from worker.database import jobs, now, owners
+from worker.database import insert, jobs, now, owners
 from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
 from worker.queue import QUEUES
 from worker.records import Job, JobKind, JobState, Json, Progress, StoredFile
@@ -268,10 +267,7 @@ def _fence(claim: Claim) -> tuple["sa.ColumnElement[bool]", ...]:
 
 
 def _served_now(connection: sa.Connection, owner: str) -> None:
-    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(
-        owners
-    )
-    statement = insert.values(owner=owner, served_at=now())
+    statement = insert(connection, owners).values(owner=owner, served_at=now())
     connection.execute(
         statement.on_conflict_do_update(index_elements=["owner"], set_={"served_at": now()})
     )

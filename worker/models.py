@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lstmcore.errors import CheckpointError
 from lstmcore.model_record import FILES, parse_model_record
@@ -155,9 +154,7 @@ def add(
     identifier: str | None = None,
 ) -> str:
     """Add a model within the caller's transaction; its id. A name in use gets a number."""
-    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(
-        TABLE
-    )
+    insert = database.insert(connection, TABLE)
     identifier = identifier or new_id("model")
     suffix = 1
     while True:
