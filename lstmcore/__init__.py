@@ -8,6 +8,7 @@ text        Corpus CorpusSummary read_corpus decode_text summarize
             Tokenizer tutorial_tokenizer tutorial_pairs preview estimate
 training    Trainer
 prediction  LanguageModel load_model generate stream score evaluate
+            generate_many stream_many Together
 inside      embedding nearest_tokens activations explain saliency
 files       write_onnx
 errors      LSTMError ConfigError CorpusError TokenizerError CheckpointError TrainingError
@@ -34,6 +35,7 @@ _MODULES = {
     "lstmcore.estimate": "estimate",
     "lstmcore.training": "Trainer",
     "lstmcore.sampling": "LanguageModel generate load_model stream",
+    "lstmcore.together": "Together generate_many stream_many",
     "lstmcore.scoring": "evaluate score",
     "lstmcore.embeddings": "embedding nearest_tokens",
     "lstmcore.introspection": "activations explain saliency",

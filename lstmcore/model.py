@@ -6,6 +6,7 @@ V tokens in the vocabulary.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from lstmcore.config import ModelConfig
 
@@ -58,6 +59,22 @@ class LSTMLanguageModel(nn.Module):
         hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
         return self._project(self._drop(hidden)), state
 
+    def read_ragged(self, ids: list[Tensor], state: State) -> State:
+        """Read sequences of different lengths, the longest first, on from `state`, 2 x (L, B, H).
+
+        Returns the state after the last token of each.
+        """
+        lengths = torch.tensor([len(each) for each in ids])
+        embedded = self.embedding(pad_sequence(ids, batch_first=True))  # (B, T, E)
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True)
+        _, (h, c) = self.lstm(packed, state)
+        return h, c
+
+    def output_of(self, hidden: Tensor) -> Tensor:
+        """Logits (B, V) from the last layer's memory (B, H)."""
+        logits: Tensor = self.output(self._project(hidden))
+        return logits
+
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token a sequence, `ids` (B,); return logits (B, V) and the new state.
 
@@ -80,8 +97,7 @@ class LSTMLanguageModel(nn.Module):
 
     def start_logits(self) -> Tensor:
         """What the network says before it has read anything, (1, V)."""
-        logits: Tensor = self.output(self._project(self.start_state(1)[0][-1]))
-        return logits
+        return self.output_of(self.start_state(1)[0][-1])
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights by name, as files hold them: a tied weight once, as the embedding."""

@@ -1,5 +1,6 @@
 """Prompts: a text in the form that the training had, read once by the network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -78,6 +79,25 @@ def read(lm: LanguageModel, ids: list[int]) -> tuple[Tensor, State]:
     for window in torch.split(tokens, PROMPT_WINDOW, dim=1):
         features, state = lm.model.features(window, state)
     return lm.model.output(features[:, -1]), state
+
+
+@torch.inference_mode()
+def read_many(lm: LanguageModel, prompts: Sequence[list[int]]) -> tuple[Tensor, State]:
+    """Read prompts of any lengths side by side: logits (B, V) and the state (L, B, H) after each.
+
+    Longest first, in windows: what has ended already is no longer read.
+    """
+    lengths = [len(ids) for ids in prompts]
+    order = sorted(range(len(prompts)), key=lambda at: -lengths[at])
+    h, c = (part.clone() for part in lm.model.start_state(len(prompts)))  # (L, B, H), in order
+    for start in range(0, max(lengths, default=0), PROMPT_WINDOW):
+        open_ones = [at for at in order if lengths[at] > start]
+        windows = [torch.tensor(prompts[at][start : start + PROMPT_WINDOW]) for at in open_ones]
+        b = len(windows)
+        h[:, :b], c[:, :b] = lm.model.read_ragged(windows, (h[:, :b], c[:, :b]))
+    back = torch.tensor(order).argsort() if order else torch.empty(0, dtype=torch.int64)
+    h, c = h[:, back], c[:, back]
+    return lm.model.output_of(h[-1]), (h, c)
 
 
 @torch.inference_mode()

@@ -4,20 +4,18 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from typing import NotRequired, TypedDict
 
-import torch
 from torch import Tensor
 
 from lstmcore.beam import beam_search
 from lstmcore.config import Sampling
 from lstmcore.export import LanguageModel, load_model
-from lstmcore.filters import distribution, penalise
 from lstmcore.model import State
+from lstmcore.picking import Picker, pick
 from lstmcore.prompts import (
     NextToken,
     Prompt,
     advance,
     likeliest_next,
-    never_written,
     read,
     read_prompt,
 )
@@ -89,27 +87,32 @@ def stream(
     asked = read_prompt(lm, prompt)
     after = read(lm, asked.ids)  # (1, V), 2 x (L, 1, H)
     next_tokens = likeliest_next(lm, after[0])
-    one_word = lm.config.preset == "tutorial"  # all that the recipe teaches
-    most = min(sampling.max_tokens, 1) if one_word else sampling.max_tokens
+    most, reason = limits(lm, sampling)
     if sampling.beams > 1:
-        texts = _search(lm, asked, after, sampling, most, should_stop)
+        texts = search(lm, asked, after, sampling, most, should_stop)
     else:
         texts = yield from _draw(lm, asked, after, sampling, most, should_stop)
-    reason = "stop" if one_word and sampling.max_tokens > 1 else "length"
     for text in texts:
         text.finish(reason)
     if piece := texts[0].untold():
         yield piece
-    yield _prediction(lm, asked, texts, next_tokens, sampling)
+    yield as_prediction(lm, asked, texts, next_tokens, sampling)
 
 
-def _search(
+def limits(lm: LanguageModel, sampling: Sampling) -> tuple[int, str]:
+    """How many tokens may be written, and why a text of so many ends."""
+    one_word = lm.config.preset == "tutorial"  # all that the recipe teaches
+    most = min(sampling.max_tokens, 1) if one_word else sampling.max_tokens
+    return most, "stop" if one_word and sampling.max_tokens > 1 else "length"
+
+
+def search(
     lm: LanguageModel,
     asked: Prompt,
     after: tuple[Tensor, State],
     sampling: Sampling,
     most: int,
-    should_stop: Callable[[], bool] | None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> list[Completion]:
     """The likeliest texts; nothing can be told before all is known."""
     return beam_search(
@@ -133,7 +136,7 @@ def _draw(
 ) -> Generator[str, None, list[Completion]]:
     """`n` texts token by token, side by side; yields the first one's pieces."""
     logits, state = after
-    picker = _Picker(lm, sampling, asked.ids)
+    picker = Picker.start(lm, sampling, asked.ids)
     arriving = [ArrivingText(lm.tokenizer, asked.before) for _ in range(sampling.n)]
     texts = [Completion(text, sampling.stop) for text in arriving]
     logits = logits.expand(sampling.n, -1)  # (n, V)
@@ -143,8 +146,8 @@ def _draw(
             for text in texts:
                 text.finish("cancelled")
             break
-        chosen, logprobs = picker.pick(logits)  # (n,) each
-        _write(texts, chosen, logprobs, lm.tokenizer.eos_id)
+        chosen, logprobs = pick(lm, [picker], logits)  # (n,) each
+        write(texts, chosen, logprobs, lm.tokenizer.eos_id)
         if piece := texts[0].untold():
             yield piece
         if all(text.finish_reason for text in texts):
@@ -154,42 +157,8 @@ def _draw(
     return texts
 
 
-class _Picker:
-    """Chooses the next token of each continuation."""
-
-    def __init__(self, lm: LanguageModel, sampling: Sampling, prompt: list[int]) -> None:
-        self._sampling = sampling
-        self._banned = torch.tensor(never_written(lm), dtype=torch.int64)
-        self._generator = torch.Generator()
-        if sampling.seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(sampling.seed)
-        self._seen = torch.zeros(sampling.n, lm.tokenizer.modelled_size, dtype=torch.bool)  # (n, V)
-        self._seen[:, prompt] = True
-
-    @torch.inference_mode()
-    def pick(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """From logits (n, V): the chosen tokens and their log probabilities, (n,) each.
-
-        The log probability is the network's own: before temperature and filters.
-        """
-        sampling = self._sampling
-        logprobs = logits.log_softmax(-1)  # (n, V)
-        scores = logits
-        if sampling.repetition_penalty != 1:
-            scores = penalise(scores, self._seen, sampling.repetition_penalty)
-        scores = scores.index_fill(1, self._banned, -math.inf)  # (n, V)
-        if sampling.temperature == 0:
-            chosen = scores.argmax(-1)  # (n,)
-        else:
-            shares = distribution(scores, sampling)  # (n, V)
-            chosen = torch.multinomial(shares, 1, generator=self._generator)[:, 0]
-        self._seen.scatter_(1, chosen[:, None], value=True)
-        return chosen, logprobs.gather(1, chosen[:, None])[:, 0]
-
-
-def _write(texts: list[Completion], chosen: Tensor, logprobs: Tensor, eos_id: int) -> None:
+def write(texts: list[Completion], chosen: Tensor, logprobs: Tensor, eos_id: int) -> None:
+    """Add each text its token, (n,) with log probabilities (n,); `<eos>` ends it."""
     for text, token, logprob in zip(texts, chosen.tolist(), logprobs.tolist(), strict=True):
         if token == eos_id:
             text.finish("stop")
@@ -197,13 +166,14 @@ def _write(texts: list[Completion], chosen: Tensor, logprobs: Tensor, eos_id: in
             text.add(token, logprob)
 
 
-def _prediction(
+def as_prediction(
     lm: LanguageModel,
     asked: Prompt,
     texts: list[Completion],
     next_tokens: list[NextToken],
     sampling: Sampling,
 ) -> Prediction:
+    """The answer to a prompt, of its finished texts."""
     result: Prediction = {
         "completions": [_completion(lm, text, sampling.logprobs) for text in texts],
         "next_tokens": next_tokens,
