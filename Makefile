@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 	--no-emit-index-url --no-emit-trusted-host
 
+# Two processes, a file of tests to each in turn: half of the time goes into waiting for services.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo run test test-all test-compose chaos lint tools lock secrets clean
 
@@ -21,10 +24,10 @@ run: $(VENV)/installed ## the whole service on http://127.0.0.1:8000 until Ctrl-
 	@exec $(BIN)/lstmq up --sample
 
 test: lint tools ## every check and test that fits ten minutes
-	@$(BIN)/python -m pytest -q -m 'not slow'
+	@$(BIN)/python -m pytest -q -m 'not slow' $(TWO)
 
 test-all: lint tools ## the slow tests too, and the containers where Docker is there
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(TWO)
 	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-compose; \
 	else echo 'tests/compose skipped: no Docker daemon answers'; fi
 

@@ -32,6 +32,17 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("quick")
 
 
+# Files whose tests wait for real services, longest first: two processes share the run, and what is
+# long must not come last.
+LONG_FILES = ("test_up.py", "test_processes.py", "test_pages.py", "test_every_page.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, in the order above; the rest as they were found."""
+    rank = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONG_FILES)))
+
+
 @pytest.fixture(scope="session")
 def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a server that this session started; no TCP, nothing kept.
