@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import events, transitions
+from worker import counters, events, transitions
 from worker.backend import Backend
 from worker.database import insert, jobs, now, owners
 from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
@@ -27,6 +27,12 @@ MOST_ATTEMPTS = 3
 LONGEST_POSTPONEMENT_SECONDS = 300
 MOST_POSTPONEMENTS = 100
 MOST_POSTPONEMENTS_OF_DAMAGED = 8
+# What a slice tells of itself and is counted.
+MEASURED = (
+    ("seconds", counters.SLICE_SECONDS),
+    ("save_seconds", counters.SAVE_SECONDS),
+    ("tokens", counters.TRAINED_TOKENS),
+)
 
 
 @dataclass(frozen=True)
@@ -167,9 +173,18 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
         if row is None:
             raise LeaseLost(f"the lease of {job.id} was taken away before its slice was published")
         published = transitions.read_job(row)
+    backend.live.count(*_counted(published, publication))
     if published.state is JobState.RUNNING:
         backend.doorbell.ring(QUEUES[job.kind])
     return published
+
+
+def _counted(job: Job, publication: Publication) -> list[dict[str, float]]:
+    """What a published slice adds to the counters."""
+    additions = [counters.SLICES.fields(1, job.kind)]
+    done = publication.slice or {}
+    additions += [counter.fields(done[name]) for name, counter in MEASURED if name in done]
+    return additions
 
 
 def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
@@ -199,6 +214,7 @@ def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
             )
         job = transitions.read_job(row) if row is not None else None
     if job is not None and job.state is JobState.QUEUED:
+        backend.live.count(counters.RECOVERIES.fields(1, job.kind, "child_died"))
         backend.doorbell.ring(QUEUES[job.kind])
     return job
 
@@ -229,7 +245,10 @@ def postpone(backend: Backend, claim: Claim, error: StoreError | Unavailable) ->
             row = transitions.let_go(
                 connection, found.pending, this, postponements=count, not_before=now() + wait
             )
-    return transitions.read_job(row) if row is not None else None
+    if row is None:
+        return None
+    backend.live.count(counters.RECOVERIES.fields(1, claim.job.kind, "postponed"))
+    return transitions.read_job(row)
 
 
 def _held(connection: sa.Connection, claim: Claim) -> str | None:

@@ -6,7 +6,7 @@ Redis is gone, pages show a little less and predictions answer 503, nothing else
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -115,6 +115,24 @@ class Live:
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
         return int(length)
+
+    # -- counters ---------------------------------------------------------------------------------
+
+    def count(self, *additions: Mapping[str, float]) -> None:
+        """Add to counters (see `counters`), all in one message; best effort."""
+        pipe = self._redis.pipeline(transaction=False)
+        for fields in additions:
+            for field, amount in fields.items():
+                pipe.hincrbyfloat(f"{PREFIX}counters", field, amount)
+        self._try(pipe.execute)
+
+    def counts(self) -> dict[str, float]:
+        """Everything counted since Redis was last emptied. Raises Unavailable when it is down."""
+        try:
+            found: Any = self._redis.hgetall(f"{PREFIX}counters")
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        return {field: float(value) for field, value in found.items()}
 
     # -- answers of predictions -------------------------------------------------------------------
 

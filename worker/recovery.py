@@ -17,7 +17,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from worker import events, retention, transitions
+from worker import counters, events, retention, transitions
 from worker.backend import Backend, open_backend
 from worker.database import jobs, now
 from worker.errors import Unavailable
@@ -94,6 +94,7 @@ def _recover_expired(backend: Backend) -> int:
         if row is not None:
             recovered += 1
             if row.state == JobState.QUEUED:
+                backend.live.count(counters.RECOVERIES.fields(1, kind, "worker_lost"))
                 backend.doorbell.ring(QUEUES[kind])
     return recovered
 
@@ -134,6 +135,7 @@ def _announce(backend: Backend, kind: JobKind) -> int:
             )
         if row is not None and backend.doorbell.ring(QUEUES[kind]):
             sent += 1
+    backend.live.count(counters.REMINDERS.fields(sent, kind))
     return sent
 
 

@@ -151,6 +151,7 @@ class SliceRunner:
                 "worker": self._worker,
                 "from_step": meter.first_step,
                 "to_step": trainer.step,
+                "tokens": meter.tokens,
                 "seconds": round(meter.seconds, 3),
                 "save_seconds": round(live.save_seconds, 3),
             },
@@ -206,7 +207,7 @@ class Meter:
     def __init__(self, trainer: Trainer, metrics: Json) -> None:
         self._trainer = trainer
         self._began = time.monotonic()
-        self._tokens = 0
+        self.tokens = 0
         self._at_step: dict[int, Json] = {}
         self.first_step = trainer.step
         self.metrics: Json = dict(metrics)
@@ -219,7 +220,7 @@ class Meter:
     def note(self, item: StepDone | Evaluated | Sampled, keeper: LeaseKeeper) -> None:
         """Take one item of the run in."""
         if isinstance(item, StepDone):
-            self._tokens += item.tokens
+            self.tokens += item.tokens
             if not self._trainer.history:
                 self.metrics["train_loss"] = item.loss
             keeper.report(self.progress(), self.metrics)
@@ -249,7 +250,7 @@ class Meter:
             total_steps=trainer.total_steps,
             epoch=trainer.epoch,
             total_epochs=trainer.total_epochs,
-            tokens_per_second=round(self._tokens / self.seconds, 1) if steps else None,
+            tokens_per_second=round(self.tokens / self.seconds, 1) if steps else None,
             eta_seconds=round(a_step * left, 1) if a_step is not None else None,
         )
 
