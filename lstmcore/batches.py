@@ -31,6 +31,10 @@ class Batch:
     targets: Tensor  # (B, T) int64, or (B,): at the last position only
     tokens: int  # targets at which loss is taken
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(self.inputs.to(device), self.targets.to(device), self.tokens)
+
 
 class Batches(Protocol):
     """The training batches of a corpus and the held-out ones."""

@@ -93,7 +93,7 @@ def write_tensors(tensors: Tensors, path: Path, metadata: dict[str, str] | None 
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         save_file(
-            {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             unfinished,
             metadata,
         )
@@ -148,7 +148,7 @@ def _checksum(state: str, tensors: Tensors) -> str:
     total = zlib.crc32(state.encode())
     for name in sorted(tensors):
         total = zlib.crc32(name.encode(), total)
-        data = tensors[name].detach().contiguous().view(-1).view(torch.uint8)
+        data = tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8)
         total = zlib.crc32(data.numpy().data, total)
     return f"{total:08x}"
 

@@ -40,7 +40,7 @@ SECTIONS = ("tokenizer", "model", "training")
 # What one may change in the tutorial's recipe; everything else is what the lesson explains.
 TUTORIAL_FREE = {
     "model": {"embed_dim", "hidden_dim"},
-    "training": {"epochs", "learning_rate", "seed", "max_seconds"},
+    "training": {"epochs", "learning_rate", "seed", "max_seconds", "device"},
     "tokenizer": set[str](),
 }
 
@@ -81,6 +81,12 @@ class ModelConfig(_Settings):
     dropout: float = Field(
         0.0, ge=0, le=0.95, description="Share of values left out at random while training."
     )
+    embedding_dropout: float = Field(
+        0.0, ge=0, le=0.95, description="Share of tokens left out everywhere in a training batch."
+    )
+    locked_dropout: bool = Field(
+        False, description="Leave out the same values at every position of a training batch."
+    )
     tie_weights: bool = Field(
         False, description="Use the embedding as the output layer too: fewer parameters."
     )
@@ -113,6 +119,9 @@ class TrainingConfig(_Settings):
     )
     max_seconds: Annotated[float, Field(gt=0, le=31 * 86_400)] | None = Field(
         None, description="Plan the training to end after about so many seconds; null: no limit."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where the network is computed; auto takes a GPU where there is one."
     )
 
     @model_validator(mode="after")

@@ -27,6 +27,8 @@ TUTORIAL: dict[str, Json] = {
         "hidden_dim": 20,
         "layers": 1,
         "dropout": 0.0,
+        "embedding_dropout": 0.0,
+        "locked_dropout": False,
         "tie_weights": False,
         "softmax": "full",
     },
@@ -43,6 +45,7 @@ TUTORIAL: dict[str, Json] = {
         "patience": None,
         "seed": 0,
         "max_seconds": None,
+        "device": "auto",
     },
 }
 
@@ -165,6 +168,8 @@ def _model(embed_dim: int, hidden_dim: int, *, dropout: float, tied: bool = Fals
         "hidden_dim": hidden_dim,
         "layers": 1,
         "dropout": dropout,
+        "embedding_dropout": 0.0,
+        "locked_dropout": False,
         "tie_weights": tied,
         "softmax": "full",
     }
@@ -205,6 +210,7 @@ def _training(chosen: Json, summary: CorpusSummary, tokens: int, asked: Mapping[
         "patience": patience,
         "seed": 0,
         "max_seconds": None,
+        "device": "auto",
     }
 
 

@@ -33,7 +33,7 @@ class LSTMLanguageModel(nn.Module):
             config.hidden_dim,
             num_layers=layers,
             batch_first=True,
-            dropout=config.dropout if layers > 1 else 0.0,  # between the layers
+            dropout=config.dropout if layers > 1 and not config.locked_dropout else 0.0,
         )
         self.projection = (
             nn.Linear(config.hidden_dim, config.embed_dim, bias=False)
@@ -41,7 +41,8 @@ class LSTMLanguageModel(nn.Module):
             else None
         )
         self.output = nn.Linear(config.embed_dim if tied else config.hidden_dim, vocabulary)
-        self.dropout = config.dropout
+        self.dropout, self.locked = config.dropout, config.locked_dropout
+        self.embedding_dropout = config.embedding_dropout
         self.tied = tied
         if tied:
             self.output.weight = self.embedding.weight
@@ -55,9 +56,27 @@ class LSTMLanguageModel(nn.Module):
 
     def features(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read `ids` (B, T); return what the output layer takes in (B, T, H or E) and the state."""
-        embedded = self._drop(self.embedding(ids))  # (B, T, E)
-        hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
+        embedded = self._drop(self._embed(ids))  # (B, T, E)
+        if self._drops_between_layers_itself:
+            hidden, state = self._layer_by_layer(embedded, state)
+        else:
+            hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
         return self._project(self._drop(hidden)), state
+
+    def _layer_by_layer(self, values: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What nn.LSTM does, with our own dropout between the layers."""
+        h, c = state or self.start_state(len(values))  # (L, B, H) each
+        hs, cs = [], []
+        for layer, weights in enumerate(map(tuple, self.lstm.all_weights)):
+            if layer > 0:
+                values = self._drop(values)  # (B, T, H)
+            one = slice(layer, layer + 1)
+            values, *after = torch.lstm(
+                values, (h[one], c[one]), weights, True, 1, 0.0, self.training, False, True
+            )
+            hs.append(after[0])
+            cs.append(after[1])
+        return values, (torch.cat(hs), torch.cat(cs))
 
     def read_ragged(self, ids: list[Tensor], state: State) -> State:
         """Read sequences of different lengths, the longest first, on from `state`, 2 x (L, B, H).
@@ -92,7 +111,8 @@ class LSTMLanguageModel(nn.Module):
 
     def start_state(self, batch: int) -> State:
         """The state before anything was read: zeros, 2 x (L, B, H)."""
-        zeros = torch.zeros(self.lstm.num_layers, batch, self.lstm.hidden_size)
+        shape = (self.lstm.num_layers, batch, self.lstm.hidden_size)
+        zeros = torch.zeros(shape, device=self.device)
         return zeros, zeros
 
     def start_logits(self) -> Tensor:
@@ -116,11 +136,39 @@ class LSTMLanguageModel(nn.Module):
             for name, tensor in tensors.items():
                 mine[name].copy_(tensor)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.output.bias.device
+
+    @property
+    def _drops_between_layers_itself(self) -> bool:
+        # nn.LSTM's own dropout is never locked, and on a GPU has random numbers nobody can repeat
+        other = self.locked or self.device.type != "cpu"
+        return self.training and self.dropout > 0 and self.lstm.num_layers > 1 and other
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        """Rows of the embedding (B, T, E); some tokens are left out wherever they stand.
+
+        As if the word were missing from the language for one batch: Gal and Ghahramani 2016,
+        https://arxiv.org/abs/1512.05287.
+        """
+        embedded: Tensor = self.embedding(ids)
+        if self.embedding_dropout == 0 or not self.training:
+            return embedded
+        kept = nn.functional.dropout(
+            embedded.new_ones(len(self.output.bias)), self.embedding_dropout
+        )
+        return embedded * kept[ids, None]  # (V,) by ids (B, T)
+
     def _drop(self, values: Tensor) -> Tensor:
+        """Leave out some of values (B, T, N); the same ones at every position when locked."""
         # skipped when off: a call with 0 would still use up random numbers
         if self.dropout == 0 or not self.training:
             return values
-        return nn.functional.dropout(values, self.dropout)
+        if not self.locked:
+            return nn.functional.dropout(values, self.dropout)
+        return values * nn.functional.dropout(torch.ones_like(values[:, :1]), self.dropout)
 
     def _project(self, hidden: Tensor) -> Tensor:
         if self.projection is None:

@@ -88,4 +88,6 @@ def load_optimizer_tensors(
         name, _, key = full_name.rpartition(".")
         if key in {"step", "exp_avg_sq"} and not bool((tensor >= 0).all()):
             raise CheckpointError(f"The optimizer's {full_name} is not possible.")
-        optimizer.state[parameters[name]][key] = tensor.clone(memory_format=torch.contiguous_format)
+        parameter = parameters[name]
+        mine = tensor.clone(memory_format=torch.contiguous_format).to(parameter.device)
+        optimizer.state[parameter][key] = mine

@@ -6,6 +6,7 @@ of them but what `save` writes, so a training that was stopped anywhere and resu
 same weights, to the bit, as one that ran through (on the same kind of machine).
 """
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from lstmcore.batches import derived_seed
 from lstmcore.checkpoint import load_checkpoint, save_checkpoint
 from lstmcore.config import LARGEST_SEED, Sampling, TrainConfig
 from lstmcore.corpus import Corpus
+from lstmcore.device import seed_device
 from lstmcore.errors import TrainingError
 from lstmcore.export import LanguageModel, write_model_folder
 from lstmcore.loss import batch_loss
@@ -103,6 +105,8 @@ class Trainer:
         with self._own_random_numbers():
             epoch, position = divmod(progress.step, state.batches.steps_per_epoch)
             batch = state.batches.batch(epoch, position)  # ids and targets, (B, T) each
+            batch = batch.to(model.device)
+            seed_device(model.device, training.seed, progress.step)
             carried = state.carried if position > 0 else None  # 2 x (L, B, H)
             loss, after = batch_loss(model, batch, carried)  # a mean, in nats a token
             loss.backward()  # type: ignore[no-untyped-call]
@@ -149,7 +153,7 @@ class Trainer:
         state.model.eval()
         total, tokens, carried = 0.0, 0, None
         for batch in state.batches.validation():
-            loss, after = batch_loss(state.model, batch, carried)
+            loss, after = batch_loss(state.model, batch.to(state.model.device), carried)
             carried = after if state.batches.carries_state else None
             total += loss.item() * batch.tokens
             tokens += batch.tokens
@@ -256,11 +260,12 @@ class Trainer:
 
     @property
     def language_model(self) -> LanguageModel:
-        """The model as it is now, ready to write; it shares its weights with the training."""
-        self._state.model.eval()
-        return LanguageModel(
-            self._state.model, self._state.tokenizer, self._state.config, self._state.layout
-        )
+        """The model as it is now, ready to write; on the processor it shares its weights."""
+        model = self._state.model
+        model.eval()
+        if model.device.type != "cpu":  # texts are written there, token by token
+            model = copy.deepcopy(model).cpu()
+        return LanguageModel(model, self._state.tokenizer, self._state.config, self._state.layout)
 
     @property
     def step(self) -> int:

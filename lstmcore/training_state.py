@@ -13,6 +13,7 @@ from lstmcore.batches import Batches
 from lstmcore.checkpoint import Checkpoint, CheckpointState, check_shapes
 from lstmcore.config import TrainConfig
 from lstmcore.corpus import Corpus, Layout
+from lstmcore.device import choose_device
 from lstmcore.errors import CheckpointError, TokenizerError
 from lstmcore.export import LanguageModel
 from lstmcore.model import LSTMLanguageModel, State, expected_shapes
@@ -75,6 +76,7 @@ def start_state(
         timed=config.training.max_seconds is None,
     )
     fingerprint = corpus_sha256(corpus)
+    model.to(choose_device(config.training.device))
     optimizer = make_optimizer(model, config)
     return TrainingState(
         config, corpus.layout, fingerprint, tokenizer, batches, model, optimizer, progress, rng
@@ -133,10 +135,14 @@ def from_checkpoint(saved: Checkpoint, corpus: Corpus) -> TrainingState:
         if isinstance(batches, TutorialBatches) and progress.step % batches.steps_per_epoch > 0:
             batches.replay(progress.step // batches.steps_per_epoch, generators["rng_epoch"])
     model.load_tensors(saved.part("model"))
+    device = choose_device(config.training.device)
+    model.to(device)
     optimizer = make_optimizer(model, config)
     load_optimizer_tensors(optimizer, model, saved.part("optimizer"))
     best = _held_out_best(saved, progress, batches, model)
-    carried_state = (others["carried.h"], others["carried.c"]) if in_epoch else None
+    carried_state = None
+    if in_epoch:
+        carried_state = (others["carried.h"].to(device), others["carried.c"].to(device))
     return TrainingState(
         config, record.layout, record.corpus_sha256, tokenizer, batches, model, optimizer,
         progress, generators["rng"], carried_state, best,

@@ -35,7 +35,10 @@ def grown_tokenizer(config: TrainConfig, corpus: Corpus, parent: LanguageModel) 
 
 
 def take_over(model: LSTMLanguageModel, tokenizer: Tokenizer, parent: LanguageModel) -> None:
-    """Copy the parent's weights; the rows of new tokens stay as they are."""
+    """Copy the parent's weights; new tokens start as the mean of those it knows.
+
+    So they begin as likely as an average word, wherever the network is, and learn from there.
+    """
     old = parent.tokenizer
     place = {tokenizer.token(index): index for index in range(tokenizer.modelled_size)}
     rows = torch.tensor([place[old.token(index)] for index in range(old.modelled_size)])
@@ -43,6 +46,7 @@ def take_over(model: LSTMLanguageModel, tokenizer: Tokenizer, parent: LanguageMo
     with torch.no_grad():
         for name, tensor in parent.model.tensors().items():
             if name.startswith(("embedding.", "output.")):
+                mine[name][:] = tensor.mean(0)
                 mine[name][rows] = tensor  # (V of the parent, ...)
             else:
                 mine[name].copy_(tensor)

@@ -18,11 +18,14 @@ SHAPES = [
     ModelConfig(embed_dim=5, hidden_dim=7, layers=3, dropout=0.5),
     ModelConfig(embed_dim=5, hidden_dim=7, layers=2, tie_weights=True),
     ModelConfig(embed_dim=6, hidden_dim=6, tie_weights=True),
+    ModelConfig(
+        embed_dim=5, hidden_dim=7, layers=2, dropout=0.5, embedding_dropout=0.5, locked_dropout=True
+    ),
 ]
 VOCABULARY = 11
 
 
-@pytest.fixture(params=SHAPES, ids=["plain", "deep", "projected", "tied"])
+@pytest.fixture(params=SHAPES, ids=["plain", "deep", "projected", "tied", "locked"])
 def model(request: pytest.FixtureRequest) -> LSTMLanguageModel:
     torch.manual_seed(2)
     return LSTMLanguageModel(VOCABULARY, request.param).eval()
@@ -78,6 +81,44 @@ def test_dropout_off_uses_no_random_numbers() -> None:
     before = torch.get_rng_state()
     model(torch.zeros(1, 3, dtype=torch.int64))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_locked_dropout_leaves_out_the_same_values_at_every_position() -> None:
+    torch.manual_seed(1)
+    loose = LSTMLanguageModel(VOCABULARY, SHAPES[1]).train()
+    locked = LSTMLanguageModel(
+        VOCABULARY, SHAPES[1].model_copy(update={"locked_dropout": True})
+    ).train()
+    values = torch.ones(40, 6, 20)  # (B, T, H)
+    dropped = locked._drop(values)
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert not torch.equal(loose._drop(values), loose._drop(values)[:, :1].expand_as(values))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}  # what stays is scaled up
+    assert not torch.equal(dropped[0], dropped[1])  # each sequence has a mask of its own
+    assert dropped.mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_embedding_dropout_leaves_out_whole_tokens_wherever_they_stand() -> None:
+    torch.manual_seed(1)
+    shape = ModelConfig(embed_dim=5, hidden_dim=7, embedding_dropout=0.5)
+    model = LSTMLanguageModel(200, shape).train()
+    ids = torch.arange(200).repeat(3, 1)
+    embedded = model._embed(ids)  # (3, 200, 5)
+    assert torch.equal(embedded[0], embedded[1])
+    left_out = (embedded[0] == 0).all(-1)
+    assert 60 < left_out.sum() < 140
+    torch.testing.assert_close(embedded[0][~left_out], 2 * model.embedding.weight[~left_out])
+
+
+def test_layer_by_layer_is_what_the_whole_lstm_does() -> None:
+    torch.manual_seed(1)
+    shape = ModelConfig(embed_dim=5, hidden_dim=7, layers=3, dropout=0.5, locked_dropout=True)
+    model = LSTMLanguageModel(VOCABULARY, shape)
+    values = torch.randn(2, 6, 5)
+    state = (torch.randn(3, 2, 7), torch.randn(3, 2, 7))
+    model.eval()
+    torch.testing.assert_close(model._layer_by_layer(values, state), model.lstm(values, state))
+    torch.testing.assert_close(model._layer_by_layer(values, None), model.lstm(values))
 
 
 def test_padding_changes_nothing() -> None:

@@ -41,6 +41,19 @@ KINDS: list[tuple[str, str, dict[str, Any]]] = [
     ("pairs", "word", {"optimizer": "adam", "schedule": "constant", "validation_fraction": 0.0}),
     ("pairs", "char", {"optimizer": "sgd", "layers": 2, "dropout": 0.1, "clip_norm": 0.0}),
     ("pairs", "subword", {"optimizer": "adamw", "batch_size": 3}),
+    ("text", "subword", {"layers": 2, "dropout": 0.3, "locked_dropout": True}),
+    ("lines", "subword", {"optimizer": "sgd", "schedule": "constant", "embedding_dropout": 0.4}),
+    (
+        "pairs",
+        "word",
+        {
+            "layers": 2,
+            "dropout": 0.3,
+            "embedding_dropout": 0.2,
+            "locked_dropout": True,
+            "tie_weights": True,
+        },
+    ),
 ]
 
 
@@ -228,6 +241,14 @@ def test_a_time_limit_becomes_a_number_of_steps_once(tmp_path: Path) -> None:
     assert resumed.stopped == "time limit"
 
 
+def test_a_training_with_a_time_limit_ends_annealed() -> None:
+    trainer = Trainer.start(config(TEXT, epochs=10_000, max_seconds=1.0, learning_rate=0.01), TEXT)
+    rates = [item.learning_rate for item in trainer.run() if isinstance(item, StepDone)]
+    assert trainer.stopped == "time limit"
+    assert len(rates) == trainer.total_steps < 10_000
+    assert rates[-1] < 0.01 * 10 / len(rates) < rates[len(rates) // 2]
+
+
 def test_a_generous_time_limit_changes_nothing(tmp_path: Path) -> None:
     free = Trainer.start(config(TEXT, epochs=6), TEXT)
     limited = Trainer.start(config(TEXT, epochs=6, max_seconds=3600.0), TEXT)
@@ -270,6 +291,9 @@ def test_a_text_can_be_learned_on_top_of_another(tmp_path: Path) -> None:
     weights, parents = second.language_model.model.tensors(), parent.model.tensors()
     assert torch.equal(weights["embedding.weight"][new], parents["embedding.weight"][old])
     assert torch.equal(weights["output.bias"][new], parents["output.bias"][old])
+    knew = parents["embedding.weight"]
+    moon = second.tokenizer.encode("ann moon").ids[-1]
+    torch.testing.assert_close(weights["embedding.weight"][moon], knew.mean(0))
     assert torch.equal(weights["lstm.weight_hh_l0"], parents["lstm.weight_hh_l0"])
     told = run_through(second)
     whole = saved(second, tmp_path)

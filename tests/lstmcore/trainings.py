@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lstmcore.checkpoint import Checkpoint, load_checkpoint
-from lstmcore.config import TrainConfig, resolve_config
+from lstmcore.config import ModelConfig, TrainConfig, resolve_config
 from lstmcore.corpus import Corpus, summarize
 from lstmcore.training import Trainer
 from lstmcore.training_events import Event
@@ -47,7 +47,7 @@ def config(corpus: Corpus, preset: str = "word", **settings: Any) -> TrainConfig
     model = {"embed_dim": 8, "hidden_dim": 12, "layers": 1, "dropout": 0.0}
     training = {"epochs": 3, "batch_size": 4, "bptt": 7, "validation_fraction": 0.2, "seed": 5}
     for name, value in settings.items():
-        place = model if name in {*model, "tie_weights"} else training
+        place = model if name in ModelConfig.model_fields else training
         place[name] = value
     return resolve_config(
         {"preset": preset, "model": model, "training": training}, summarize(corpus)
