@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lstmcore.export import LanguageModel
 from lstmcore.model import State
-from lstmcore.prompts import advance, never_written
+from lstmcore.prompts import never_written
 from lstmcore.writing import Completion
 
 
@@ -68,7 +68,7 @@ def beam_search(
         if written < max_tokens:
             kept = rows[going_on]
             state = (state[0][:, kept], state[1][:, kept])  # (L, b, H)
-            logits, state = advance(lm, tokens[going_on], state)
+            logits, state = lm.model.step(tokens[going_on], state)
     return [each.text for each in _likeliest([*closed, *opened], best)]
 
 

@@ -20,8 +20,9 @@ def distribution(scores: Tensor, sampling: Sampling) -> Tensor:
 
     `sampling.temperature` is above 0. A filter sees the probabilities that those before it left.
     """
-    scores = scores - scores.max(-1, keepdim=True).values  # so that nothing overflows
-    scores = scores / max(sampling.temperature, COLDEST)
+    if sampling.temperature != 1:
+        scores = scores - scores.max(-1, keepdim=True).values  # so that nothing overflows
+        scores = scores / max(sampling.temperature, COLDEST)
     if 0 < sampling.top_k < scores.shape[-1]:
         scores = keep_top_k(scores, sampling.top_k)
     if sampling.top_p < 1:
@@ -29,6 +30,15 @@ def distribution(scores: Tensor, sampling: Sampling) -> Tensor:
     if sampling.min_p > 0:
         scores = keep_min_p(scores, sampling.min_p)
     return scores.softmax(-1)
+
+
+def draw(shares: Tensor, points: Tensor) -> Tensor:
+    """One token (n,) for each row of probabilities (n, V), by a random number in [0, 1) each (n,).
+
+    The first token at which the sum of the probabilities exceeds its number.
+    """
+    sums = shares.double().cumsum(-1)  # (n, V); a token that is ruled out adds nothing
+    return torch.searchsorted(sums, points[:, None] * sums[:, -1:], right=True)[:, 0]
 
 
 def keep_top_k(scores: Tensor, k: int) -> Tensor:

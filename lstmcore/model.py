@@ -41,6 +41,7 @@ class LSTMLanguageModel(nn.Module):
             else None
         )
         self.output = nn.Linear(config.embed_dim if tied else config.hidden_dim, vocabulary)
+        self._cells = self.lstm.all_weights  # of each layer; asking nn.LSTM at each step is slow
         self.dropout, self.locked = config.dropout, config.locked_dropout
         self.embedding_dropout = config.embedding_dropout
         self.tied = tied
@@ -100,13 +101,12 @@ class LSTMLanguageModel(nn.Module):
         For writing text: five times as fast as `forward` with T = 1, which packs the weights anew
         at each call.
         """
-        below = self.embedding(ids)  # (B, E)
+        below = nn.functional.embedding(ids, self.embedding.weight)  # (B, E)
         hs, cs = [], []
-        for layer, (h, c) in enumerate(zip(*state, strict=True)):
-            h, c = torch.lstm_cell(below, (h, c), *self.lstm.all_weights[layer])  # noqa: PLW2901
-            hs.append(h)
-            cs.append(c)
-            below = h  # (B, H)
+        for weights, h, c in zip(self._cells, *state, strict=True):
+            below, c_after = torch.lstm_cell(below, (h, c), *weights)  # (B, H) each
+            hs.append(below)
+            cs.append(c_after)
         return self.output(self._project(below)), (torch.stack(hs), torch.stack(cs))
 
     def start_state(self, batch: int) -> State:

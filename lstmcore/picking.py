@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lstmcore.config import Sampling
 from lstmcore.export import LanguageModel
-from lstmcore.filters import distribution, penalise
+from lstmcore.filters import distribution, draw, penalise
 from lstmcore.prompts import never_written
 
 
@@ -23,6 +23,7 @@ class Picker:
 
     sampling: Sampling
     seen: Tensor  # (n, V) bool: tokens of the prompt and of each text so far
+    barred: Tensor  # (V,): -inf for what is never written, else 0
     generator: torch.Generator = field(repr=False)
 
     @classmethod
@@ -33,54 +34,62 @@ class Picker:
             generator.seed()
         else:
             generator.manual_seed(sampling.seed)
-        seen = torch.zeros(sampling.n, lm.tokenizer.modelled_size, dtype=torch.bool)
+        vocabulary = lm.tokenizer.modelled_size
+        seen = torch.zeros(sampling.n, vocabulary, dtype=torch.bool)
         seen[:, prompt] = True
-        return cls(sampling, seen, generator)
+        barred = torch.zeros(vocabulary)
+        barred[never_written(lm)] = -math.inf
+        return cls(sampling, seen, barred, generator)
 
-    def noise(self, rows: Tensor) -> None:
-        """Fill `rows` (n, V) with the exponential noise of one draw."""
-        rows.exponential_(generator=self.generator)
+    def points(self) -> Tensor:
+        """Random numbers in [0, 1) for one draw, (n,) float64."""
+        return torch.rand(self.sampling.n, dtype=torch.float64, generator=self.generator)
+
+    def note(self, tokens: Tensor) -> None:
+        """Remember what was chosen, (n,), where that matters later."""
+        if self.sampling.repetition_penalty != 1:
+            self.seen.scatter_(1, tokens[:, None], value=True)
 
 
 @torch.inference_mode()
-def pick(lm: LanguageModel, pickers: Sequence[Picker], logits: Tensor) -> tuple[Tensor, Tensor]:
+def pick(pickers: Sequence[Picker], logits: Tensor) -> tuple[Tensor, Tensor]:
     """From logits (R, V), the rows of all pickers: chosen tokens and log probabilities, (R,) each.
 
     The log probability is the network's own: before temperature and filters.
     """
     logprobs = logits.log_softmax(-1)  # (R, V)
-    banned = torch.tensor(never_written(lm), dtype=torch.int64)
-    chosen = torch.empty(len(logits), dtype=torch.int64)  # (R,)
-    counts = [picker.sampling.n for picker in pickers]
-    for alike in _alike(pickers):
-        group = [pickers[at] for at in alike]
-        if len(alike) == len(pickers):
-            chosen = _choose(group, logits, banned)
-            break
-        ends = torch.tensor(counts).cumsum(0).tolist()
-        rows = torch.cat([torch.arange(ends[at] - counts[at], ends[at]) for at in alike])
-        chosen[rows] = _choose(group, logits[rows], banned)
-    for picker, tokens in zip(pickers, torch.split(chosen, counts), strict=True):
-        picker.seen.scatter_(1, tokens[:, None], value=True)
+    if len(pickers) == 1:
+        chosen = _choose(pickers, logits)  # (R,)
+        pickers[0].note(chosen)
+    else:
+        chosen = _choose_for_many(pickers, logits)
     return chosen, logprobs.gather(1, chosen[:, None])[:, 0]
 
 
-def _choose(pickers: list[Picker], scores: Tensor, banned: Tensor) -> Tensor:
+def _choose_for_many(pickers: Sequence[Picker], logits: Tensor) -> Tensor:
+    """The same where settings may differ."""
+    chosen = torch.empty(len(logits), dtype=torch.int64)  # (R,)
+    counts = [picker.sampling.n for picker in pickers]
+    ends = torch.tensor(counts).cumsum(0).tolist()
+    for alike in _alike(pickers):
+        rows = torch.cat([torch.arange(ends[at] - counts[at], ends[at]) for at in alike])
+        chosen[rows] = _choose([pickers[at] for at in alike], logits[rows])
+    for picker, tokens in zip(pickers, torch.split(chosen, counts), strict=True):
+        picker.note(tokens)
+    return chosen
+
+
+def _choose(pickers: Sequence[Picker], scores: Tensor) -> Tensor:
     """The next tokens (R,) of texts with the same settings, from their logits (R, V)."""
     sampling = pickers[0].sampling
     if sampling.repetition_penalty != 1:
         seen = torch.cat([picker.seen for picker in pickers])  # (R, V)
         scores = penalise(scores, seen, sampling.repetition_penalty)
-    scores = scores.index_fill(1, banned, -math.inf)  # (R, V)
+    scores = scores + pickers[0].barred  # (R, V)
     if sampling.temperature == 0:
         return scores.argmax(-1)
     shares = distribution(scores, sampling)  # (R, V)
-    # dividing by exponential noise and taking the largest draws with these probabilities
-    noise = torch.empty_like(shares)
-    counts = [picker.sampling.n for picker in pickers]
-    for picker, rows in zip(pickers, torch.split(noise, counts), strict=True):
-        picker.noise(rows)
-    return (shares / noise).argmax(-1)
+    return draw(shares, torch.cat([picker.points() for picker in pickers]))
 
 
 def _alike(pickers: Sequence[Picker]) -> list[list[int]]:

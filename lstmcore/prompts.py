@@ -100,12 +100,6 @@ def read_many(lm: LanguageModel, prompts: Sequence[list[int]]) -> tuple[Tensor, 
     return lm.model.output_of(h[-1]), (h, c)
 
 
-@torch.inference_mode()
-def advance(lm: LanguageModel, chosen: Tensor, state: State) -> tuple[Tensor, State]:
-    """Read one token of each of n texts, (n,): logits (n, V) and the state (L, n, H)."""
-    return lm.model.step(chosen, state)
-
-
 def never_written(lm: LanguageModel) -> list[int]:
     """Ids that no text can be continued with: `<unk>` and `<sep>`."""
     special = (lm.tokenizer.unk_id, lm.tokenizer.sep_id)

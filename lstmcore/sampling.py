@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from typing import NotRequired, TypedDict
 
+import torch
 from torch import Tensor
 
 from lstmcore.beam import beam_search
@@ -14,7 +15,6 @@ from lstmcore.picking import Picker, pick
 from lstmcore.prompts import (
     NextToken,
     Prompt,
-    advance,
     likeliest_next,
     read,
     read_prompt,
@@ -146,14 +146,15 @@ def _draw(
             for text in texts:
                 text.finish("cancelled")
             break
-        chosen, logprobs = pick(lm, [picker], logits)  # (n,) each
+        chosen, logprobs = pick([picker], logits)  # (n,) each
         write(texts, chosen, logprobs, lm.tokenizer.eos_id)
         if piece := texts[0].untold():
             yield piece
         if all(text.finish_reason for text in texts):
             break
         if left > 0:
-            logits, state = advance(lm, chosen, state)  # (n, V), 2 x (L, n, H)
+            with torch.inference_mode():
+                logits, state = lm.model.step(chosen, state)  # (n, V), 2 x (L, n, H)
     return texts
 
 

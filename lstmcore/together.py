@@ -20,7 +20,6 @@ from lstmcore.picking import Picker, pick
 from lstmcore.prompts import (
     NextToken,
     Prompt,
-    advance,
     likeliest_next,
     read_many,
     read_prompt,
@@ -158,7 +157,7 @@ class Together:
         if not self._running:
             return told
         lm, counts = self._lm, [request.sampling.n for request in self._running]
-        chosen, logprobs = pick(lm, [request.picker for request in self._running], self._logits)
+        chosen, logprobs = pick([request.picker for request in self._running], self._logits)
         going_on = []
         for request, tokens, scores in zip(
             self._running, torch.split(chosen, counts), torch.split(logprobs, counts), strict=True
@@ -171,7 +170,7 @@ class Together:
                 going_on.append(request)
         chosen = self._keep(going_on, told, chosen)
         if self._running:
-            self._logits, self._state = advance(lm, chosen, self._state)
+            self._logits, self._state = lm.model.step(chosen, self._state)
         return told
 
     def _join(self) -> list[tuple[int, str | Prediction]]:

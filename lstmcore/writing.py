@@ -7,6 +7,7 @@ from lstmcore.tokenizer import Tokenizer
 
 HALF_CHARACTER = "\ufffd"  # what decoding makes of bytes that are not a whole character yet
 CONTEXT = 8  # tokens before the first new one that may decide how it is spelled
+MOST_DECODED = 3 * CONTEXT
 
 
 class ArrivingText:
@@ -42,8 +43,10 @@ class ArrivingText:
 
     def _take(self, text: str) -> str:
         piece = text[len(self._known) :]
-        self._ids = self._ids[-CONTEXT:]
-        self._known = self._tokenizer.decode(self._ids)
+        self._known = text
+        if len(self._ids) > MOST_DECODED:  # so that a long text does not take longer and longer
+            self._ids = self._ids[-CONTEXT:]
+            self._known = self._tokenizer.decode(self._ids)
         return piece
 
 

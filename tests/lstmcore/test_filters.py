@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lstmcore.config import Sampling
-from lstmcore.filters import distribution, keep_min_p, keep_top_k, keep_top_p, penalise
+from lstmcore.filters import distribution, draw, keep_min_p, keep_top_k, keep_top_p, penalise
 
 LOGITS = st.floats(-60, 60, width=32)
 SCORES = (
@@ -99,3 +99,22 @@ def test_a_penalty_changes_only_what_was_seen(scores: Tensor, penalty: float) ->
         assert (weaker >= scores).all()
     shares = distribution(weaker, Sampling())
     torch.testing.assert_close(shares.sum(-1), torch.ones(len(scores)))
+
+
+@given(SCORES, st.integers(1, 5), st.integers(0, 2**32))
+@settings(deadline=None)
+def test_only_what_is_left_is_drawn(scores: Tensor, k: int, seed: int) -> None:
+    shares = distribution(scores, Sampling(top_k=k))
+    points = torch.rand(len(scores), generator=torch.Generator().manual_seed(seed)).double()
+    drawn = draw(shares, points)
+    assert drawn.shape == (len(scores),)
+    assert (shares.gather(1, drawn[:, None]) > 0).all()
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
+    shares = torch.tensor([0.5, 0.0, 0.3, 0.0, 0.2, 0.0])
+    points = torch.rand(100_000, generator=torch.Generator().manual_seed(3)).double()
+    drawn = draw(shares.expand(len(points), -1), points)
+    found = drawn.bincount(minlength=6) / len(drawn)
+    torch.testing.assert_close(found, shares, atol=0.005, rtol=0)
+    assert (found > 0).equal(shares > 0)
