@@ -1,5 +1,6 @@
 """The commands that use a service: over real HTTP, against the real application (no workers)."""
 
+import json
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from werkzeug.serving import make_server
 from web.cli import facts_of, join, main
 from web.client import Client
 from web.lock import running_url
+from worker import keys
 
 ROOT = Path(__file__).parents[1]
 LINES = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
@@ -88,6 +90,44 @@ def test_the_command_line_starts_without_torch_and_without_the_service() -> None
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_the_first_key_is_made_before_there_is_a_service(tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path / "new"))
+    made = lstmq("keys", "create", "root", "--role", "admin", "--json", *folder)
+    assert made.exit_code == 0, made.output
+    key = json.loads(made.output)
+    assert (key["owner"], key["role"], key["usable"]) == ("root", "admin", True)
+    shown = lstmq("keys", "create", "ann", "--days", "7", *folder)
+    assert shown.stdout.startswith("lm_")
+    assert len(shown.stdout.split()) == 1  # for a script: nothing but the key
+    assert "Shown once" in shown.stderr
+    listed = lstmq("keys", "list", *folder, COLUMNS="200")
+    assert key["id"] in listed.output
+    assert key["key"] not in listed.output
+    assert lstmq("keys", "revoke", key["id"], *folder).exit_code == 0
+    assert lstmq("keys", "revoke", "key-nothing", *folder).exit_code == 1
+    assert lstmq("keys", "create", "a:b", *folder).exit_code == 2
+    log = json.loads(lstmq("audit", "--json", *folder).output)
+    assert [entry["action"] for entry in log].count("lstmq keys create") == 2
+    assert {entry["target"] for entry in log} >= {key["id"]}
+
+
+def test_an_admin_manages_keys_of_another_service(url: str, app: Flask) -> None:
+    backend = app.extensions["lstmq"]
+    _, token = keys.create(backend, owner="root", role="admin")
+    made = lstmq("keys", "create", "ann", "--json", "--url", url, LSTMQ_API_KEY=token)
+    assert made.exit_code == 0, made.output
+    key = json.loads(made.output)
+    listed = lstmq("keys", "list", "--url", url, LSTMQ_API_KEY=token, COLUMNS="200")
+    assert key["id"] in listed.output
+    ended = lstmq("keys", "revoke", key["id"], "--url", url, LSTMQ_API_KEY=token)
+    assert ended.exit_code == 0, ended.output
+    log = lstmq("audit", "--owner", "root", "--url", url, "--json", LSTMQ_API_KEY=token)
+    assert {entry["owner"] for entry in json.loads(log.output)} == {"root"}
+    refused = lstmq("audit", "--url", url, LSTMQ_API_KEY=key["key"])
+    assert refused.exit_code == 1
+    assert "LSTMQ_API_KEY" in refused.output
 
 
 def test_a_completion_is_joined_to_its_prompt_by_one_space() -> None:

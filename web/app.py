@@ -3,25 +3,37 @@
 from threading import BoundedSemaphore
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from web import auth, errors, metrics, security
+from web import auditing, auth, errors, metrics, request_id, security
 from web.api import api, sse
 from web.health import health
 from web.pages import pages
 from worker.backend import open_backend
+from worker.keys import check_door
 from worker.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Build the app on an opened backend (`app.extensions["lstmq"]`). Starts no process."""
+    """Build the app on an opened backend (`app.extensions["lstmq"]`). Starts no process.
+
+    Raises ValueError when it would listen beyond this machine without any key.
+    """
     settings = settings or Settings()
     app = Flask("web")
     backend = open_backend(settings)
+    check_door(backend)
     app.extensions["lstmq"] = backend
     app.extensions[sse.STREAMS] = BoundedSemaphore(sse.MOST_STREAMS)
+    if settings.trusted_proxies:
+        # Not the host: a proxy passes on the one that was asked for.
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     metrics.count_requests(app, backend)
+    request_id.give_ids(app)
     security.protect(app, settings)
-    auth.require_owner(app, settings)
+    auth.require_caller(app, backend)
+    auditing.keep_audit(app)
     errors.handle_errors(app)
     app.register_blueprint(health)
     app.register_blueprint(metrics.metrics)

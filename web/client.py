@@ -76,10 +76,20 @@ class Client:
         )["results"]
         return results
 
-    def newest(self, resource: str, limit: int = 20) -> list[Json]:
-        """The newest jobs or models."""
-        listed: list[Json] = self._ask("GET", f"/{resource}", params={"limit": limit})["data"]
+    def newest(self, resource: str, limit: int = 20, **wanted: str) -> list[Json]:
+        """The newest jobs, models, keys … that fit."""
+        listed: list[Json] = self._ask(
+            "GET", f"/{resource}", params={"limit": str(limit), **wanted}
+        )["data"]
         return listed
+
+    def create_key(self, body: Json) -> Json:
+        """Make a key; the secret is in `key`."""
+        return self._ask("POST", "/keys", json=body)
+
+    def revoke_key(self, identifier: str) -> Json:
+        """End a key."""
+        return self._ask("DELETE", f"/keys/{quote(identifier, safe='')}")
 
     def readiness(self) -> str:
         """Empty when the whole service is ready, else what is missing."""

@@ -40,8 +40,7 @@ def main() -> int:
     sys.stdout.write(
         f"{path} is written, for docker compose only.\n"
         f"Your key (owner {OWNER}), shown once:\n\n    {key}\n\n"
-        "Programs send it as `Authorization: Bearer KEY`; in a browser sign in with\n"
-        f"user {OWNER} and the key as the password.\n"
+        "Programs send it as `Authorization: Bearer KEY`; a browser asks for it.\n"
     )
     return 0
 

@@ -15,6 +15,7 @@ from flask import Flask, Response, current_app, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from lstmcore.errors import ConfigError, CorpusError, LSTMError
+from web.request_id import current_request_id
 from worker.errors import (
     InvalidInput,
     NotFound,
@@ -25,7 +26,7 @@ from worker.errors import (
     WrongState,
 )
 
-PROBLEM_PATHS = ("/api/", "/healthz", "/readyz")
+PROBLEM_PATHS = ("/api/", "/healthz", "/readyz", "/metrics")
 INTERNAL = "Something went wrong here, not with your request. It was written to the log."
 DAMAGED = "A stored file is missing or damaged, or cannot be written. It was written to the log."
 
@@ -79,7 +80,13 @@ def handle_errors(app: Flask) -> None:
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(
             error, Unavailable | HTTPException
         ):
-            current_app.logger.error("%s %r failed", request.method, request.path, exc_info=error)
+            current_app.logger.error(
+                "%s %s %r failed",
+                current_request_id(),
+                request.method,
+                request.path,
+                exc_info=error,
+            )
         return respond(problem)
 
 

@@ -4,9 +4,15 @@ One process with many threads: an open page holds one connection for its live ev
 itself is done by the workers, so threads mostly wait.
 """
 
+from contextlib import closing
+
+from worker.backend import open_backend
+from worker.keys import check_door
 from worker.settings import Settings
 
 _settings = Settings()
+with closing(open_backend(_settings)) as _backend:
+    check_door(_backend)  # before anything listens
 
 bind = [
     f"[{_settings.host}]:{_settings.port}"
@@ -21,5 +27,7 @@ graceful_timeout = 2
 timeout = 60
 keepalive = 5
 loglevel = "warning"
+# Nobody's X-Forwarded-* is believed here; the application believes LSTMQ_TRUSTED_PROXIES of them.
+forwarded_allow_ips = ""
 # A file in the home folder that nobody asked for, and a read-only container has none.
 control_socket_disable = True

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from web.lock import Occupied, locked, write
 from web.parts import service_parts, service_url
 from web.supervisor import Say, Supervisor
-from worker.backend import open_backend
+from worker.backend import Backend, open_backend
+from worker.keys import check_door
 from worker.settings import Settings
 
 BACKLOG = 1024
@@ -28,14 +29,14 @@ def prepare(settings: Settings, say: Say, on_ready: Callable[[str], None]) -> It
     """Take the folder and the port, migrate the records, and hand out the service.
 
     `on_ready(url)` is called when every part is up. Raises Occupied, and ValueError for a folder
-    whose path is too long for a socket.
+    whose path is too long for a socket, or an address beyond this machine without any key.
     """
     settings.check_socket_path()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
         locked(settings.data_dir) as lock,
-        listening(settings.host, settings.port) as listener,
         contextlib.closing(open_backend(settings)) as backend,
+        _listening_safely(backend) as listener,
     ):
         url = service_url(settings, listener)
         write(lock, {"pid": os.getpid(), "url": url})
@@ -46,6 +47,11 @@ def prepare(settings: Settings, say: Say, on_ready: Callable[[str], None]) -> It
             keep_open=(lock.fileno(),),
         )
         yield Service(supervisor, url)
+
+
+def _listening_safely(backend: Backend) -> contextlib.AbstractContextManager[socket.socket]:
+    check_door(backend)
+    return listening(backend.settings.host, backend.settings.port)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ from flask import Flask, Response, request, session
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import Forbidden, HTTPException, NotFound
 
-from web.auth import OPEN_ENDPOINTS
+from web.auth import OPEN_ENDPOINTS, current_identity
+from web.roles import SAFE_METHODS
 from worker.settings import Settings
 
 HEADERS = {
@@ -35,8 +36,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "private, no-cache",
 }
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MULTIPART_SLACK_BYTES = 64 * 1024  # the other fields and boundaries of an upload at the limit
+PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via")
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
 _SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
@@ -48,7 +49,7 @@ class Misdirected(HTTPException):
     code = 421
     description = (
         "Without keys this service answers only to 127.0.0.1 and localhost. Open it under one of "
-        "those names, or set LSTMQ_API_KEYS."
+        "those names, or make a key first (`lstmq keys create`, or LSTMQ_API_KEYS)."
     )
 
 
@@ -74,7 +75,7 @@ def protect(app: Flask, settings: Settings) -> None:
             raise NotFound
         if request.endpoint in OPEN_ENDPOINTS:
             return
-        if not settings.api_keys:
+        if not current_identity().needs_key():
             _refuse_strangers()
         if request.method not in SAFE_METHODS:
             _refuse_foreign_pages()
@@ -131,9 +132,13 @@ def _is_loopback(host: str) -> bool:
 
 def _refuse_strangers() -> None:
     """Without keys only this machine is let in, whatever address the server listens on."""
-    # A server on a unix socket names no address.
-    if request.remote_addr and not _is_loopback(request.remote_addr):
-        raise Forbidden("Without keys only this machine is let in: set LSTMQ_API_KEYS.")
+    # A server on a unix socket names no address. Behind a proxy everybody seems to be this machine.
+    is_near = not request.remote_addr or _is_loopback(request.remote_addr)
+    if not is_near or any(name in request.headers for name in PROXY_HEADERS):
+        raise Forbidden(
+            "Without keys only this machine is let in, and no proxy: make a key first "
+            "(`lstmq keys create`, or LSTMQ_API_KEYS)."
+        )
     if not _is_loopback(request.headers.get("Host", "")):
         raise Misdirected
 

@@ -21,7 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from worker.errors import Unavailable
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 
@@ -133,6 +133,48 @@ events = sa.Table(
     sa.Column("key", sa.String(60), comment="makes a repeated event harmless"),
     sa.UniqueConstraint("job", "key", name="one_event_a_key"),
     sa.Index("events_by_job", "job", "id"),
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("owner", sa.String(100), nullable=False),
+    sa.Column("role", sa.String(20), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("prefix", sa.String(20), nullable=False),
+    sa.Column("token_sha256", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double),
+    sa.Column("revoked_at", sa.Double),
+    sa.Column("last_used_at", sa.Double),
+    sa.UniqueConstraint("prefix", name="one_key_a_prefix"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    sa.Column("owner", sa.String(100), nullable=False),
+    sa.Column("key", sa.String(40), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("owner", sa.String(100), nullable=False),
+    sa.Column("key", sa.String(40), nullable=False),
+    sa.Column("action", sa.String(100), nullable=False),
+    sa.Column("target", sa.String(200), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("request", sa.String(64), nullable=False),
+    sa.Index("audit_by_time", "created_at", "id"),
+    sa.Index("audit_by_owner", "owner", "created_at", "id"),
 )
 
 

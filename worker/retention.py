@@ -16,6 +16,7 @@ import threading
 
 import sqlalchemy as sa
 
+from worker import audit, sessions
 from worker.backend import Backend
 from worker.database import jobs, now
 from worker.errors import StoreError, Unavailable
@@ -78,6 +79,8 @@ def run_for_ever(backend: Backend, stop: threading.Event) -> None:
                 collect(backend),
                 prune(backend, backend.settings.keep_predictions_days),
             )
+            audit.prune(backend, backend.settings.keep_audit_days)
+            sessions.prune(backend)
         except (StoreError, Unavailable) as error:
             log.warning("not cleaned up: %s", error)
         else:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
@@ -29,9 +29,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes a free one.")
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="`owner:key,…`: Bearer keys. Required to listen beyond loopback.",
+        description="`owner:key,…`: keys of admins, beside those of `lstmq keys`.",
     )
-    secret_key: str = Field("", description="Signs CSRF tokens; empty: made and kept in data_dir.")
+    secret_key: str = Field("", description="Signs cookies; empty: made and kept in data_dir.")
+    session_hours: float = Field(
+        12.0, gt=0, le=8760, description="After so long a browser must sign in again."
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="Proxies before the service whose X-Forwarded-* are believed."
+    )
 
     slice_seconds: float = Field(20.0, gt=0, description="Aim for the length of a training slice.")
     lease_seconds: float = Field(20.0, gt=0, description="A slice not renewed for so long is lost.")
@@ -47,6 +53,9 @@ class Settings(BaseSettings):
 
     keep_predictions_days: float = Field(
         30.0, ge=0, description="Finished prediction jobs older than this go; 0: they stay."
+    )
+    keep_audit_days: float = Field(
+        365.0, ge=0, description="Older entries of the audit log go; 0: they stay."
     )
 
     max_upload_bytes: int = Field(100 * MEBIBYTE, ge=1, description="Largest uploaded file.")
@@ -74,14 +83,6 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
-
-    @model_validator(mode="after")
-    def _no_open_door(self) -> "Settings":
-        if self.host not in LOOPBACK_HOSTS and not self.api_keys:
-            raise ValueError(
-                f"LSTMQ_HOST={self.host} would let anybody in: set LSTMQ_API_KEYS=owner:key first"
-            )
-        return self
 
     @cached_property
     def socket_path(self) -> Path:

@@ -1,12 +1,22 @@
 """`/datasets`: texts to train on."""
 
 from pathlib import PureWindowsPath
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from flask import Blueprint, Response, request
 from pydantic import Field
 
-from web.api.parsing import Body, Query, check, inside, parse_json, read_body, read_form, read_query
+from web.api.parsing import (
+    Body,
+    PageQuery,
+    Query,
+    check,
+    inside,
+    parse_json,
+    read_body,
+    read_form,
+    read_query,
+)
 from web.api.serialize import ROOT, dataset_json, page_json, respond_json
 from web.auth import current_backend, current_owner
 from worker import datasets as contract
@@ -35,11 +45,9 @@ class UploadFields(Query):
     layout: Layout | None = None
 
 
-class ListQuery(Query):
-    """A page of a list."""
+class ListQuery(PageQuery):
+    """A page of the records whose name contains something."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    after: str | None = None
     name: str | None = None
 
 

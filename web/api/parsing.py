@@ -11,10 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from lstmcore.errors import ConfigError, FieldError
@@ -40,6 +40,13 @@ class Query(BaseModel):
     """A query string or the fields of a form: as `Body`, but everything arrives as text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PageQuery(Query):
+    """A page of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    after: str | None = None
 
 
 def read_json() -> Any:

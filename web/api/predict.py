@@ -12,6 +12,7 @@ from web.api.serialize import respond_json
 from web.api.sse import frame, respond_stream
 from web.auth import current_backend, current_owner
 from web.errors import describe
+from web.roles import needs
 from worker import predict as contract
 from worker.errors import InvalidInput, WorkerError
 from worker.records import Json
@@ -43,6 +44,7 @@ class PredictNowBody(PromptBody):
 
 
 @predict.post("/<path:reference>/predict")
+@needs("viewer")
 def predict_now(reference: str) -> Response:
     """Continue the prompts; `Prefer: wait=N` waits less than a minute for it."""
     body = read_body(PredictNowBody)

@@ -1,0 +1,58 @@
+"""Notes in the audit log whatever a request changed, or was not allowed to change."""
+
+from http import HTTPStatus
+
+from flask import Flask, Response, current_app, g, request
+
+from web.auth import SIGN_IN_ENDPOINTS, current_backend
+from web.request_id import current_request_id
+from web.roles import changes_something
+from worker import audit
+from worker.errors import Unavailable
+
+DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+def keep_audit(app: Flask) -> None:
+    """Note changes and refusals after they were answered; other mistakes changed nothing."""
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        done = response.status_code < HTTPStatus.BAD_REQUEST and changes_something(app)
+        denied = response.status_code in DENIED and _has_said_who()
+        if done or denied:
+            _note(response)
+        return response
+
+
+def _note(response: Response) -> None:
+    caller = g.get("caller")
+    try:
+        audit.note(
+            current_backend(),
+            owner=caller.owner if caller else "",
+            key=caller.key if caller else "",
+            action=request.endpoint or request.path,
+            target=_target(response),
+            status=response.status_code,
+            address=request.remote_addr or "",
+            request=current_request_id(),
+        )
+    except Unavailable:
+        # The change was made and is answered; that nobody could write it down must be seen.
+        current_app.logger.exception("%s is not in the audit log", current_request_id())
+
+
+def _has_said_who() -> bool:
+    """Whether somebody tried: those who show no key at all are only shown the way."""
+    tried = request.authorization is not None or request.endpoint in SIGN_IN_ENDPOINTS
+    return tried or g.get("caller") is not None
+
+
+def _target(response: Response) -> str:
+    """What it was done to: what the address names, else what was made."""
+    named = request.view_args or {}
+    if known := named.get("identifier") or named.get("reference"):
+        return str(known)
+    made = response.headers.get("Location", "").rpartition("/")[2]
+    return made if response.status_code != HTTPStatus.SEE_OTHER or "-" in made else ""
