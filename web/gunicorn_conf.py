@@ -8,6 +8,7 @@ from contextlib import closing
 
 from worker.backend import open_backend
 from worker.keys import check_door
+from worker.logs import configuration
 from worker.settings import Settings
 
 _settings = Settings()
@@ -29,5 +30,6 @@ keepalive = 5
 loglevel = "warning"
 # Nobody's X-Forwarded-* is believed here; the application believes LSTMQ_TRUSTED_PROXIES of them.
 forwarded_allow_ips = ""
+logconfig_dict = configuration(_settings, "web")
 # A file in the home folder that nobody asked for, and a read-only container has none.
 control_socket_disable = True

@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from worker import leases
+from worker import leases, logs
 from worker.backend import Backend
 from worker.beats import Heart
 from worker.errors import LeaseLost, Unavailable
@@ -84,6 +84,10 @@ class LeaseKeeper:
         self._flush()
 
     def _keep(self) -> None:
+        with logs.about(job=self._claim.job.id):
+            self._keep_until_the_end()
+
+    def _keep_until_the_end(self) -> None:
         while not self._ended.wait(self._tick_seconds):
             try:
                 self._tick()

@@ -17,7 +17,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from worker import counters, events, retention, transitions
+from worker import counters, events, logs, retention, transitions
 from worker.backend import Backend, open_backend
 from worker.database import jobs, now
 from worker.errors import Unavailable
@@ -162,7 +162,7 @@ def run_for_ever(backend: Backend, stop: threading.Event) -> None:
 
 def main() -> None:
     """The process of the sweep."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.configure("sweeper")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -5,7 +5,7 @@ Values and paths only; nothing is opened or started here.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -56,6 +56,13 @@ class Settings(BaseSettings):
     )
     keep_audit_days: float = Field(
         365.0, ge=0, description="Older entries of the audit log go; 0: they stay."
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How log lines are written: for people, or for machines."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="The least important lines to write; info names every slice."
     )
 
     max_upload_bytes: int = Field(100 * MEBIBYTE, ge=1, description="Largest uploaded file.")

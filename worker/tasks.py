@@ -20,7 +20,7 @@ from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
 from celery import signals
 
-from worker import beats, leases, shutdown
+from worker import beats, leases, logs, shutdown
 from worker.backend import Backend, open_backend
 from worker.errors import LeaseLost, StoreError, Unavailable
 from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, QueueName, app
@@ -80,10 +80,15 @@ def advance_job(task: Any) -> None:
     runner = _process.predictor(worker) if queue == "predict" else _process.slice_runner(worker)
     backend = _process.open()
     claim = leases.claim(backend, queue, owner=_holder(task.request))
-    if claim is None:
-        return
+    if claim is not None:
+        with logs.about(job=claim.job.id):
+            _advance(backend, runner, claim)
+
+
+def _advance(backend: Backend, runner: Any, claim: leases.Claim) -> None:
+    began = time.monotonic()
     try:
-        runner.run(claim)
+        job = runner.run(claim)
     except LeaseLost as error:
         log.warning("%s", error)
     except (StoreError, Unavailable) as error:
@@ -93,6 +98,9 @@ def advance_job(task: Any) -> None:
     except Exception as error:
         log.exception("a slice of %s failed", claim.job.id)
         leases.give_back(backend, claim.owner, f"{type(error).__name__}: {error}")
+    else:
+        measured = {"slice": job.slices, "seconds": round(time.monotonic() - began, 3)}
+        log.info("%s is %s", job.id, job.state, extra=measured)
 
 
 @app.task(bind=True, name=ANSWER_PREDICTION)
@@ -101,6 +109,12 @@ def answer_prediction(
 ) -> None:
     """Answer somebody who waits."""
     _process.predictor(str(task.request.hostname)).answer(request, model, prompts, sampling)
+
+
+@signals.setup_logging.connect
+def _write_lines(**_: Any) -> None:
+    """Instead of Celery's own: the service's processes write alike."""
+    logs.configure("worker")
 
 
 @signals.worker_process_init.connect
