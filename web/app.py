@@ -5,7 +5,7 @@ from threading import BoundedSemaphore
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from web import auditing, auth, errors, metrics, request_id, security
+from web import auditing, auth, errors, limits, metrics, request_id, security
 from web.api import api, sse
 from web.health import health
 from web.pages import pages
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     request_id.give_ids(app)
     security.protect(app, settings)
     auth.require_caller(app, backend)
+    limits.limit_requests(app, backend)
     auditing.keep_audit(app)
     errors.handle_errors(app)
     app.register_blueprint(health)

@@ -6,6 +6,7 @@ that began on the sign-in page. Without keys the service listens on loopback onl
 belongs to the owner "local".
 """
 
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request, session, url_for
@@ -62,6 +63,21 @@ def require_caller(app: Flask, backend: Backend) -> None:
         return {"signed_in": g.caller.owner if g.get("caller") and g.caller.key else None}
 
 
+class Throttle(Protocol):
+    """Slows down whoever guesses keys."""
+
+    def check(self) -> None:
+        """Raise QuotaExceeded when this request's address has guessed too often."""
+
+    def note(self) -> None:
+        """Count a wrong key."""
+
+
+def throttle_failures(app: Flask, throttle: Throttle) -> None:
+    """Ask `throttle` before a key is looked at."""
+    app.extensions["lstmq.throttle"] = throttle
+
+
 def current_caller() -> Caller:
     """Whom this request was authenticated as."""
     caller: Caller = g.caller
@@ -106,7 +122,7 @@ def _caller(identity: Identity) -> Caller:
     """Raises Unauthorized, with the way to do it right."""
     given = request.authorization
     if given is not None:
-        return _caller_of_key(identity, given)
+        return _caller_of_authorization(given)
     token = session.get(SESSION)
     if not token:
         raise _unauthorized("This needs a key.")
@@ -118,7 +134,20 @@ def _caller(identity: Identity) -> Caller:
     return caller
 
 
-def _caller_of_key(identity: Identity, given: Authorization) -> Caller:
+def caller_of_key(key: str) -> Caller | None:
+    """The caller whose key this is. Raises QuotaExceeded after many wrong ones from one address."""
+    identity = current_identity()
+    throttle: Throttle = current_app.extensions["lstmq.throttle"]
+    # A key that was right before is looked at anyhow: nobody can lock others out.
+    if not identity.is_known(key):
+        throttle.check()
+    caller = identity.of_key(key)
+    if caller is None:
+        throttle.note()
+    return caller
+
+
+def _caller_of_authorization(given: Authorization) -> Caller:
     if given.type == "bearer" and given.token:
         # WSGI gives a header's bytes as Latin-1; keys are UTF-8, as Basic credentials are.
         key = given.token.encode("latin-1", "replace").decode("utf-8", "replace")
@@ -126,7 +155,7 @@ def _caller_of_key(identity: Identity, given: Authorization) -> Caller:
         key = given.password
     else:
         raise _unauthorized("This key is not known.")
-    caller = identity.of_key(key)
+    caller = caller_of_key(key)
     if caller is None or (given.type == "basic" and given.username != caller.owner):
         raise _unauthorized("This key is not known.")
     return caller

@@ -43,6 +43,7 @@ class Identity:
             for owner, key in backend.settings.api_keys.items()
         }
         self._remembered: dict[str, tuple[Caller, float]] = {}
+        self._known: set[str] = set()
         self._needs_key = bool(self._configured)
         self._asked_at = float("-inf")
 
@@ -61,15 +62,21 @@ class Identity:
         for caller, kept in self._configured.values():
             if hmac.compare_digest(given, kept):
                 found = caller
-        return found or self._remember(f"key {keys.digest(token)}", lambda: self._kept_key(token))
+        name = f"key {keys.digest(token)}"
+        found = found or self._remember(name, lambda: self._kept_key(token))
+        if found is None:
+            self._known.discard(name)
+        elif len(self._known) < MOST_REMEMBERED:
+            self._known.add(name)
+        return found
 
     def of_session(self, token: str) -> Caller | None:
         """The caller who signed in with this session. Raises Unavailable."""
         return self._remember(_session_name(token), lambda: self._kept_session(token))
 
     def is_known(self, token: str) -> bool:
-        """Whether this very key was right a moment ago."""
-        return f"key {keys.digest(token)}" in self._remembered
+        """Whether this very key was right when it was last shown."""
+        return f"key {keys.digest(token)}" in self._known
 
     def forget_session(self, token: str) -> None:
         """Refuse a session from now on, in this process; elsewhere within a second."""

@@ -1,4 +1,4 @@
-"""The records' home: tables, the database's clock, and the two ways of talking to it.
+"""The records' home: the database's clock, and the two ways of talking to it.
 
 SQLite (one machine) and Postgres (many) run the same statements. Reading and writing are told apart
 because SQLite must take its write lock before the first read of a transaction that will write;
@@ -19,163 +19,43 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.functions import FunctionElement
 
 from worker.errors import Unavailable
+from worker.tables import (
+    audit,
+    datasets,
+    events,
+    jobs,
+    keys,
+    metadata,
+    models,
+    owners,
+    sessions,
+    usage,
+)
+
+__all__ = [
+    "Database",
+    "audit",
+    "datasets",
+    "events",
+    "insert",
+    "jobs",
+    "keys",
+    "metadata",
+    "models",
+    "now",
+    "owners",
+    "sessions",
+    "usage",
+]
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 
 LOCK_SECONDS = 15.0  # how long a writer waits for another one (SQLite)
 # Enough for every thread of a web process that asks at the same time.
 POOL = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 60}
-
-metadata = sa.MetaData()
-
-datasets = sa.Table(
-    "datasets",
-    metadata,
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("name", sa.String(200), nullable=False),
-    sa.Column("layout", sa.String(20), nullable=False),
-    sa.Column("file", sa.JSON, nullable=False),
-    sa.Column("report", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Index("datasets_by_owner", "owner", "created_at", "id"),
-)
-
-jobs = sa.Table(
-    "jobs",
-    metadata,
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("kind", sa.String(20), nullable=False),
-    sa.Column("name", sa.String(200), nullable=False),
-    sa.Column("state", sa.String(20), nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("config", sa.JSON, nullable=False),
-    sa.Column("dataset", sa.String(40), sa.ForeignKey("datasets.id")),
-    sa.Column("idempotency_key", sa.String(200)),
-    sa.Column("request_sha256", sa.String(64)),
-    sa.Column("version", sa.Integer, nullable=False, comment="grows with every change"),
-    # what was published: the fence lets only the holder of the current lease change these
-    sa.Column("slices", sa.Integer, nullable=False),
-    sa.Column("progress", sa.JSON, nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("checkpoint", sa.JSON(none_as_null=True)),
-    sa.Column("previous_checkpoint", sa.JSON(none_as_null=True)),
-    sa.Column("candidate", sa.JSON(none_as_null=True)),
-    sa.Column("result", sa.JSON(none_as_null=True)),
-    sa.Column("error", sa.JSON(none_as_null=True)),
-    # what the owner asked for and the worker has not answered yet
-    sa.Column("pending", sa.String(20)),
-    sa.Column("pending_at", sa.Double),
-    # the lease: who works on it now, and until when that is believed
-    sa.Column("lease_epoch", sa.Integer, nullable=False),
-    sa.Column("lease_owner", sa.String(200)),
-    sa.Column("lease_until", sa.Double),
-    sa.Column("attempts", sa.Integer, nullable=False, comment="child deaths at this slice"),
-    sa.Column("lost_leases", sa.Integer, nullable=False, comment="workers lost at this slice"),
-    sa.Column(
-        "postponements",
-        sa.Integer,
-        nullable=False,
-        server_default="0",
-        comment="times this slice could not be kept: store or records away",
-    ),
-    # the outbox and the order of service
-    sa.Column("not_before", sa.Double, nullable=False),
-    sa.Column("waiting_since", sa.Double, nullable=False),
-    sa.Column("served_at", sa.Double, nullable=False),
-    sa.Column("notified_at", sa.Double, nullable=False),
-    sa.Column("notifications", sa.Integer, nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("started_at", sa.Double),
-    sa.Column("finished_at", sa.Double),
-    sa.UniqueConstraint("owner", "idempotency_key", name="one_job_an_idempotency_key"),
-    sa.Index("jobs_by_owner", "owner", "created_at", "id"),
-    sa.Index("jobs_by_owner_and_state", "owner", "state", "created_at", "id"),
-    sa.Index("jobs_by_state", "state", "lease_until"),
-    sa.Index("jobs_by_lease", "lease_owner"),
-    sa.Index("jobs_by_dataset", "dataset"),
-)
-
-owners = sa.Table(
-    "owners",
-    metadata,
-    sa.Column("owner", sa.String(100), primary_key=True),
-    sa.Column("served_at", sa.Double, nullable=False),
-)
-
-models = sa.Table(
-    "models",
-    metadata,
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("name", sa.String(200), nullable=False),
-    sa.Column("job", sa.String(40)),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("config", sa.JSON, nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("files", sa.JSON, nullable=False),
-    sa.UniqueConstraint("owner", "name", name="one_model_a_name"),
-    sa.Index("models_by_owner", "owner", "created_at", "id"),
-)
-
-events = sa.Table(
-    "events",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("job", sa.String(40), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("type", sa.String(20), nullable=False),
-    sa.Column("at", sa.Double, nullable=False),
-    sa.Column("data", sa.JSON, nullable=False),
-    sa.Column("key", sa.String(60), comment="makes a repeated event harmless"),
-    sa.UniqueConstraint("job", "key", name="one_event_a_key"),
-    sa.Index("events_by_job", "job", "id"),
-)
-
-keys = sa.Table(
-    "keys",
-    metadata,
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("role", sa.String(20), nullable=False),
-    sa.Column("name", sa.String(200), nullable=False),
-    sa.Column("prefix", sa.String(20), nullable=False),
-    sa.Column("token_sha256", sa.String(64), nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("expires_at", sa.Double),
-    sa.Column("revoked_at", sa.Double),
-    sa.Column("last_used_at", sa.Double),
-    sa.UniqueConstraint("prefix", name="one_key_a_prefix"),
-)
-
-sessions = sa.Table(
-    "sessions",
-    metadata,
-    sa.Column("token_sha256", sa.String(64), primary_key=True),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("key", sa.String(40), nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("expires_at", sa.Double, nullable=False),
-)
-
-audit = sa.Table(
-    "audit",
-    metadata,
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("key", sa.String(40), nullable=False),
-    sa.Column("action", sa.String(100), nullable=False),
-    sa.Column("target", sa.String(200), nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("address", sa.String(64), nullable=False),
-    sa.Column("request", sa.String(64), nullable=False),
-    sa.Index("audit_by_time", "created_at", "id"),
-    sa.Index("audit_by_owner", "owner", "created_at", "id"),
-)
 
 
 class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from lstmcore.config import Level, TrainConfig, resolve_config
 from lstmcore.corpus import Corpus, CorpusSummary, Layout, read_corpus, summarize
-from worker import database, paging, retention
+from worker import database, paging, quotas, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -39,10 +39,12 @@ def create(
             [{"loc": ["file"], "msg": "too large"}],
         )
     read = read_corpus(data, filename, encoding=encoding, layout=layout)
+    canonical = read.corpus.to_bytes()
+    quotas.check_stored(backend, owner, len(canonical))
     identifier = new_id("data")
     began = backend.database.time()
     try:
-        file = backend.store.put(f"datasets/{identifier}", read.corpus.to_bytes())
+        file = backend.store.put(f"datasets/{identifier}", canonical)
     except StoreError as error:
         raise Unavailable(f"the text could not be stored: {error}") from error
     summary = asdict(summarize(read.corpus))

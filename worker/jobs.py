@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import database, paging, scheduling, transitions
+from worker import database, paging, quotas, scheduling, transitions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import NotFound, WrongState
@@ -127,6 +127,7 @@ def resume(backend: Backend, owner: str, identifier: str) -> Job:
         if row.pending == "pause":
             transitions.change(connection, TABLE.c.id == identifier, pending=None, pending_at=None)
         elif row.state == JobState.PAUSED:
+            quotas.check_training(connection, owner, backend.settings)
             transitions.wait_again(connection, TABLE.c.id == identifier, not_before=now())
         else:
             raise WrongState(f"a job that is {row.state} cannot be resumed", row.state)

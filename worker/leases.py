@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import counters, events, transitions
+from worker import counters, events, quotas, transitions
 from worker.backend import Backend
 from worker.database import insert, jobs, now, owners
 from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
@@ -159,12 +159,13 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
         if publication.slice is not None:
             data = publication.slice | {"number": job.slices + 1}
             events.append(connection, job.id, "slice", data, f"slice:{job.slices + 1}")
+            quotas.add_training(connection, job.owner, data.get("seconds", 0.0))
         if state.final:
             stopped = "cancelled" if state is JobState.CANCELLED else publication.stopped
             row = transitions.finish(
                 connection, *_fence(claim), state=state, stopped=stopped, **values
             )
-        elif pending == "pause":
+        elif pending == "pause" or _has_no_minutes_left(connection, backend, claim):
             row = transitions.wait_again(
                 connection, *_fence(claim), **(values | {"state": JobState.PAUSED})
             )
@@ -261,6 +262,16 @@ def _held(connection: sa.Connection, claim: Claim) -> str | None:
     if row is None:
         raise LeaseLost(f"the lease of {claim.job.id} was taken away")
     return row.pending  # type: ignore[no-any-return]
+
+
+def _has_no_minutes_left(connection: sa.Connection, backend: Backend, claim: Claim) -> bool:
+    """Whether a job must pause because its owner has trained enough for today; it is told so."""
+    if not quotas.has_used_up(connection, claim.job.owner, backend.settings):
+        return False
+    message = "paused: the minutes of training a day are used up; resume it after midnight UTC"
+    data = {"level": "warning", "message": message}
+    events.append(connection, claim.job.id, "log", data)
+    return True
 
 
 def _next_slice(connection: sa.Connection, claim: Claim, values: Json) -> "sa.Row[Any] | None":

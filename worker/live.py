@@ -21,6 +21,7 @@ PREFIX = "lstmq:"
 WORKER_SECONDS = 12  # a worker that has not reported for so long is gone
 PROGRESS_SECONDS = 30
 ANSWER_SECONDS = 60
+COUNTED_SECONDS = 120
 # After Redis failed to answer, ask it again only after a moment: a frozen server must not cost
 # every page its socket timeout.
 SKIP_SECONDS = 2.0
@@ -115,6 +116,17 @@ class Live:
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
         return int(length)
+
+    # -- limits -----------------------------------------------------------------------------------
+
+    def share(self, minute: int, added: Mapping[str, int]) -> dict[str, int]:
+        """Add to what all processes counted in a minute, and learn it; best effort, one message."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name, amount in added.items():
+            pipe.incrby(f"{PREFIX}asked:{minute}:{name}", amount)
+            pipe.expire(f"{PREFIX}asked:{minute}:{name}", COUNTED_SECONDS)
+        answers: Any = self._try(pipe.execute)
+        return dict(zip(added, answers[::2], strict=True)) if answers else {}
 
     # -- counters ---------------------------------------------------------------------------------
 

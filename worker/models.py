@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from lstmcore.errors import CheckpointError
 from lstmcore.model_record import FILES, parse_model_record
-from worker import database, paging, retention
+from worker import database, paging, quotas, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -114,6 +114,7 @@ def import_folder(backend: Backend, owner: str, name: str, files: dict[str, byte
         record = parse_model_record(files["config.json"])
     except CheckpointError as error:
         raise InvalidInput(str(error), [{"loc": ["file"], "msg": str(error)}]) from error
+    quotas.check_stored(backend, owner, sum(map(len, files.values())))
     identifier, clean = new_id("model"), check_name(name)
     began = backend.database.time()
     try:

@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(100 * MEBIBYTE, ge=1, description="Largest uploaded file.")
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1, description="Largest JSON or form body.")
     max_active_jobs: int = Field(20, ge=0, description="Active jobs an owner; 0: no limit.")
+    max_stored_bytes: int = Field(
+        10_240 * MEBIBYTE, ge=0, description="Texts, models, checkpoints an owner; 0: no limit."
+    )
+    max_training_minutes: float = Field(
+        0.0, ge=0, description="Minutes of training an owner and day (UTC); 0: no limit."
+    )
+    max_requests_per_minute: int = Field(
+        1200, ge=0, description="Requests a minute and key; 0: no limit."
+    )
     max_training_bytes: int = Field(
         4096 * MEBIBYTE, ge=1, description="Estimated memory above which a training is refused."
     )

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from lstmcore.config import TrainConfig, parse_sampling, resolve_config
-from worker import database, datasets, events, jobs, models, transitions
+from worker import database, datasets, events, jobs, models, quotas, transitions
 from worker.backend import Backend
 from worker.database import now
-from worker.errors import InvalidInput, NotFound, QuotaExceeded
+from worker.errors import InvalidInput, NotFound
 from worker.naming import check_name, new_id
 from worker.queue import QUEUES
-from worker.records import ACTIVE_STATES, Dataset, Job, JobKind, JobState, Json, Progress
+from worker.records import Dataset, Job, JobKind, JobState, Json, Progress
 
 TABLE = database.jobs
 NORMAL_PRIORITY = 1
@@ -38,6 +38,7 @@ def submit_train(
     `config` is what the user sent; what is missing is chosen from the data. Raises NotFound for the
     dataset, lstmcore's ConfigError, InvalidInput when it cannot fit into memory, QuotaExceeded.
     """
+    quotas.check_stored(backend, owner)
     text = datasets.get(backend, owner, dataset)
     resolved = resolve_config(config, datasets.summary_of(text))
     if resolved.preset == "tutorial":
@@ -143,7 +144,9 @@ def _submit(
         with backend.database.writing() as connection:
             known = _known(connection, owner, idempotency_key, digest)
             if known is None:
-                _check_quota(connection, owner, backend.settings.max_active_jobs)
+                quotas.check_active(connection, owner, backend.settings.max_active_jobs)
+                if kind == "train":
+                    quotas.check_training(connection, owner, backend.settings)
                 connection.execute(sa.insert(TABLE).values(**row, **_new_row()))
                 events.append(connection, identifier, "state", {"state": JobState.QUEUED})
     except sa.exc.IntegrityError:
@@ -196,14 +199,3 @@ def _known(
             [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
         )
     return str(row.id)
-
-
-def _check_quota(connection: sa.Connection, owner: str, most: int) -> None:
-    # The active ones by name: the index finds them, however many finished ones there are.
-    active = connection.scalar(
-        sa.select(sa.func.count()).where(TABLE.c.owner == owner, TABLE.c.state.in_(ACTIVE_STATES))
-    )
-    if most and (active or 0) >= most:
-        raise QuotaExceeded(
-            f"you have {active} unfinished jobs and may have {most}: wait for one or cancel one"
-        )

@@ -4,7 +4,7 @@ from flask import Response as FlaskResponse
 from flask import g, make_response, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
-from web.auth import SESSION, current_backend, current_identity, own_address
+from web.auth import SESSION, caller_of_key, current_backend, current_identity, own_address
 from web.pages.blueprint import pages, see_other
 from web.roles import needs
 from web.security import check_csrf
@@ -28,7 +28,7 @@ def begin_session() -> Response:
     if not current_identity().needs_key():
         return see_other(url_for("pages.start"))
     key = request.form.get("key", "").strip()
-    caller = current_identity().of_key(key) if 0 < len(key) <= LONGEST_KEY else None
+    caller = caller_of_key(key) if 0 < len(key) <= LONGEST_KEY else None
     if caller is None:
         return _form("This key is not known, or it has ended. Look for a space too many.")
     _end()
