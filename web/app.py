@@ -29,8 +29,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         # Not the host: a proxy passes on the one that was asked for.
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
-    metrics.count_requests(app, backend)
     request_id.give_ids(app)
+    metrics.count_requests(app, backend)
     security.protect(app, settings)
     auth.require_caller(app, backend)
     limits.limit_requests(app, backend)

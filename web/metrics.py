@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import get_args
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as LocalHistogram
 from prometheus_client.core import (
@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from web.request_id import seconds_so_far
 from worker import counters
 from worker.backend import Backend
 from worker.census import Waiting, take
@@ -50,20 +51,12 @@ def count_requests(app: Flask, backend: Backend) -> None:
     )
     app.extensions[REGISTRY] = registry
 
-    @app.before_request
-    def begin() -> None:
-        g.began = time.perf_counter()
-
     @app.after_request
     def end(response: Response) -> Response:
         # The route's pattern, not the path: identifiers are nobody's business and have no end.
         route = request.url_rule.rule if request.url_rule else "unknown"
         method = request.method if request.url_rule else "OTHER"
-        began = g.get("began")
-        if began is not None:
-            seconds.labels(method, route, str(response.status_code)).observe(
-                time.perf_counter() - began
-            )
+        seconds.labels(method, route, str(response.status_code)).observe(seconds_so_far())
         return response
 
 

@@ -84,7 +84,7 @@ class LeaseKeeper:
         self._flush()
 
     def _keep(self) -> None:
-        with logs.about(job=self._claim.job.id):
+        with logs.about(job=self._claim.job.id, request=self._claim.request_id):
             self._keep_until_the_end()
 
     def _keep_until_the_end(self) -> None:

@@ -42,6 +42,7 @@ class Claim:
     job: Job
     epoch: int
     owner: str  # who holds it: a worker and the message it works on
+    request_id: str | None = None  # of the request that submitted the job, for log lines
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def claim(backend: Backend, kind: JobKind, owner: str) -> Claim | None:
         if row is None:
             return None
         _served_now(connection, row.owner)
-        return Claim(job=transitions.read_job(row), epoch=row.lease_epoch, owner=owner)
+        job = transitions.read_job(row)
+        return Claim(job, epoch=row.lease_epoch, owner=owner, request_id=row.request_id)
 
 
 def renew(backend: Backend, claim: Claim, progress: Progress, metrics: Json) -> str | None:

@@ -74,9 +74,21 @@ def about(**names: str | None) -> Iterator[None]:
         structlog.contextvars.bind_contextvars(**before)
 
 
+def begin(**names: str) -> None:
+    """Forget whatever lines were about before, and name anew."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**names)
+
+
 def name(**names: str) -> None:
     """The same until the innermost `about` ends: a name that becomes known on the way."""
     structlog.contextvars.bind_contextvars(**names)
+
+
+def named(name: str) -> str | None:
+    """What the lines written now are about under this name."""
+    value: str | None = structlog.contextvars.get_contextvars().get(name)
+    return value
 
 
 def _said_by(part: str) -> Processor:

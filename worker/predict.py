@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lstmcore.config import parse_sampling
-from worker import models
+from worker import logs, models
 from worker.backend import Backend
 from worker.errors import InvalidInput, Unavailable
 from worker.naming import new_id
@@ -52,6 +52,7 @@ def stream_now(
     checked = parse_sampling(sampling).model_dump(mode="json")
     identifier = models.get(backend, owner, model).id
     request = new_id("ask")
+    logs.name(ask=request)
     message = (request, identifier, prompts, checked)
     if not backend.doorbell.send(ANSWER_PREDICTION, message, "predict"):
         raise Unavailable("the queue cannot be reached; ask again in a moment")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from lstmcore.config import TrainConfig, parse_sampling, resolve_config
-from worker import database, datasets, events, jobs, models, quotas, transitions
+from worker import database, datasets, events, jobs, logs, models, quotas, transitions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import InvalidInput, NotFound
@@ -139,6 +139,7 @@ def _submit(
         "dataset": dataset,
         "idempotency_key": idempotency_key,
         "request_sha256": digest,
+        "request_id": logs.named("request"),
     }
     try:
         with backend.database.writing() as connection:
@@ -157,6 +158,7 @@ def _submit(
             raise NotFound(f"the dataset {dataset} was removed meanwhile") from None
     # Only now, with the record committed, may a message leave.
     backend.doorbell.ring_soon(QUEUES[kind])
+    logs.name(job=known or identifier)
     return jobs.get(backend, owner, known or identifier)
 
 

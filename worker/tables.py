@@ -30,6 +30,7 @@ jobs = sa.Table(
     sa.Column("dataset", sa.String(40), sa.ForeignKey("datasets.id")),
     sa.Column("idempotency_key", sa.String(200)),
     sa.Column("request_sha256", sa.String(64)),
+    sa.Column("request_id", sa.String(80), comment="of the request that submitted it, for logs"),
     sa.Column("version", sa.Integer, nullable=False, comment="grows with every change"),
     # what was published: the fence lets only the holder of the current lease change these
     sa.Column("slices", sa.Integer, nullable=False),

@@ -81,7 +81,7 @@ def advance_job(task: Any) -> None:
     backend = _process.open()
     claim = leases.claim(backend, queue, owner=_holder(task.request))
     if claim is not None:
-        with logs.about(job=claim.job.id):
+        with logs.about(job=claim.job.id, request=claim.request_id):
             _advance(backend, runner, claim)
 
 
