@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from lstmcore.corpus import CorpusSummary
-from lstmcore.defaults import LEVEL_OF_PRESET, TUTORIAL, default_config, suggest_preset
+from lstmcore.defaults import LEVEL_OF_PRESET, SHARED, TUTORIAL, default_config, suggest_preset
+from lstmcore.errors import FieldError
 from lstmcore.validation import config_error, plain, refuse, refuse_all, validated
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "TokenizerConfig",
     "TrainConfig",
     "TrainingConfig",
+    "check_continues",
+    "continued_config",
     "parse_config",
     "parse_sampling",
     "resolve_config",
@@ -220,6 +223,37 @@ def resolve_config(requested: Mapping[str, Any], summary: CorpusSummary) -> Trai
         both_sections = name in SECTIONS and isinstance(value, dict)
         filled[name] = {**filled[name], **value} if both_sections else value
     return validated(TrainConfig, filled)
+
+
+def continued_config(requested: Mapping[str, Any], parent: "TrainConfig") -> Json:
+    """What a user asked for, completed with what has to be as in the model to go on from."""
+    asked = _without_auto(requested)
+    asked.setdefault("preset", parent.preset)
+    for section, names in SHARED.items():
+        given = asked.get(section, {})
+        if isinstance(given, Mapping):
+            asked[section] = {name: getattr(getattr(parent, section), name) for name in names}
+            asked[section] |= given
+    return asked
+
+
+def check_continues(config: TrainConfig, parent: TrainConfig) -> None:
+    """Raise ConfigError when a training cannot take over the weights of its parent."""
+    errors: list[FieldError] = []
+    if "tutorial" in {config.preset, parent.preset}:
+        errors.append({"loc": ["init_from"], "msg": "does not go with the tutorial's recipe"})
+    for section, names in SHARED.items():
+        wanted, given = getattr(parent, section), getattr(config, section)
+        errors += [
+            {
+                "loc": [section, name],
+                "msg": f"should be {plain(getattr(wanted, name))}, as in the model to go on from",
+            }
+            for name in names
+            if getattr(wanted, name) != getattr(given, name)
+        ]
+    if errors:
+        raise config_error(errors)
 
 
 def parse_config(stored: Mapping[str, Any]) -> TrainConfig:

@@ -49,6 +49,12 @@ TUTORIAL: dict[str, Json] = {
     },
 }
 
+# What a training that goes on from a model has to share with it.
+SHARED = {
+    "tokenizer": ("level", "lowercase", "strip_punctuation"),
+    "model": ("embed_dim", "hidden_dim", "layers", "tie_weights"),
+}
+
 CHARACTERS_PER_SUBWORD = 3.5  # what byte-level BPE of a few thousand tokens reaches on prose
 PATIENCE = 4  # evaluations without progress
 SMALL_PAIRS = 2_000  # fewer pairs are facts to be remembered: nothing is held out

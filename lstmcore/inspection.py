@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from lstmcore.config import Level, TokenizerConfig, resolve_config
@@ -11,6 +12,8 @@ from lstmcore.tokenizer import Tokenizer
 # A vocabulary and its counts are learned from the first so many characters, in seconds.
 SAMPLE_CHARACTERS = 4_000_000
 LONGEST_LINE = 400  # characters of a line that are shown
+EXAMPLES = 12  # of frequent, rare and unknown tokens
+LINES_FOR_UNKNOWN = 400  # that are searched for tokens the vocabulary lacks
 
 
 def preview(
@@ -25,7 +28,8 @@ def preview(
 
     `lines`: [{text, tokens, ids}], the first `limit`; `tokens`: in all; `vocabulary`: different
     ones the model would cover; `rare_share`: of the vocabulary, seen once; `unknown_share`: of
-    the tokens, not in the vocabulary; `duplicates`: lines seen before; `sampled`: whether the
+    the tokens, not in the vocabulary; `frequent`: [{token, count}], `rare` (seen once) and
+    `unknown`: a few examples of each; `duplicates`: lines seen before; `sampled`: whether the
     text is so long that the counts come from its beginning. A level alone stands for that
     level's default settings; `ascii_only` is the tutorial's rule. Raises TokenizerError.
     """
@@ -43,11 +47,20 @@ def preview(
     unknown = counts.pop(trained.unk_id, 0)
     lines = corpus.lines()
     return {
-        "lines": [_line(trained, line[:LONGEST_LINE]) for line in lines[:limit]],
+        "lines": _lines(trained, corpus, limit),
         "tokens": round(seen * scale),
         "vocabulary": trained.modelled_size,
         "rare_share": sum(count == 1 for count in counts.values()) / max(1, len(counts)),
         "unknown_share": unknown / max(1, seen),
+        "frequent": [
+            {"token": trained.token(index), "count": round(count * scale)}
+            for index, count in counts.most_common(EXAMPLES)
+        ],
+        "rare": [
+            trained.token(index)
+            for index, _ in islice((one for one in counts.items() if one[1] == 1), EXAMPLES)
+        ],
+        "unknown": _unknown(trained, corpus) if unknown else [],
         "duplicates": len(lines) - len(set(lines)),
         "sampled": sampled,
     }
@@ -63,6 +76,33 @@ def _sample(corpus: Corpus, *, lines_only: bool) -> Iterator[str]:
             return
 
 
+def _unknown(tokenizer: Tokenizer, corpus: Corpus) -> list[str]:
+    lines = corpus.texts() if corpus.layout == "pairs" else corpus.lines()
+    found: dict[str, None] = {}
+    for line in islice(lines, LINES_FOR_UNKNOWN):
+        found |= dict.fromkeys(tokenizer.encode(line[:LONGEST_LINE]).unknown)
+        if len(found) >= EXAMPLES:
+            break
+    return list(found)[:EXAMPLES]
+
+
+def _lines(tokenizer: Tokenizer, corpus: Corpus, limit: int) -> list[dict[str, Any]]:
+    """The first lines as the model reads them: in pairs a token of its own begins the answer."""
+    shown = [_line(tokenizer, line[:LONGEST_LINE]) for line in corpus.lines()[:limit]]
+    if corpus.layout != "pairs" or tokenizer.kind.ascii_only:
+        return shown
+    pairs = zip(shown, corpus.documents, corpus.completions, strict=False)
+    return [line | _pair(tokenizer, prompt, completion) for line, prompt, completion in pairs]
+
+
 def _line(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
     encoding = tokenizer.encode(text)
     return {"text": text, "tokens": encoding.tokens, "ids": encoding.ids}
+
+
+def _pair(tokenizer: Tokenizer, prompt: str, completion: str) -> dict[str, Any]:
+    first, second = (tokenizer.encode(part[:LONGEST_LINE]) for part in (prompt, completion))
+    return {
+        "tokens": [*first.tokens, tokenizer.token(tokenizer.sep_id), *second.tokens],
+        "ids": [*first.ids, tokenizer.sep_id, *second.ids],
+    }

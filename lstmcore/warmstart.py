@@ -4,16 +4,12 @@ import json
 
 import torch
 
-from lstmcore.config import TrainConfig
+from lstmcore.config import TrainConfig, check_continues
 from lstmcore.corpus import Corpus
-from lstmcore.errors import ConfigError, FieldError
 from lstmcore.export import LanguageModel
 from lstmcore.model import LSTMLanguageModel
 from lstmcore.preparation import learn_tokenizer
 from lstmcore.tokenizer import Tokenizer
-
-SAME_TOKENIZER = ("level", "lowercase", "strip_punctuation")
-SAME_MODEL = ("embed_dim", "hidden_dim", "layers", "tie_weights")
 
 
 def grown_tokenizer(config: TrainConfig, corpus: Corpus, parent: LanguageModel) -> Tokenizer:
@@ -22,7 +18,7 @@ def grown_tokenizer(config: TrainConfig, corpus: Corpus, parent: LanguageModel) 
     Subwords spell everything, so theirs stays as it is. Raises ConfigError when the configuration
     is not one that can take over the parent's weights.
     """
-    _check_same(config, parent.config)
+    check_continues(config, parent.config)
     if config.tokenizer.level == "subword":
         return parent.tokenizer
     old, new = parent.tokenizer, learn_tokenizer(config, corpus)
@@ -50,22 +46,3 @@ def take_over(model: LSTMLanguageModel, tokenizer: Tokenizer, parent: LanguageMo
                 mine[name][rows] = tensor  # (V of the parent, ...)
             else:
                 mine[name].copy_(tensor)
-
-
-def _check_same(config: TrainConfig, parent: TrainConfig) -> None:
-    errors: list[FieldError] = []
-    if "tutorial" in {config.preset, parent.preset}:
-        errors.append({"loc": ["init_from"], "msg": "does not go with the tutorial's recipe"})
-    for section, names in (("tokenizer", SAME_TOKENIZER), ("model", SAME_MODEL)):
-        wanted, given = getattr(parent, section), getattr(config, section)
-        errors += [
-            {
-                "loc": [section, name],
-                "msg": f"should be {getattr(wanted, name)}, as in the model to go on from",
-            }
-            for name in names
-            if getattr(wanted, name) != getattr(given, name)
-        ]
-    if errors:
-        first = errors[0]
-        raise ConfigError(f"{'.'.join(map(str, first['loc']))} {first['msg']}.", errors)

@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from web import auditing, auth, errors, limits, metrics, request_id, security
 from web.api import api, sse
 from web.health import health
-from web.pages import pages
+from web.pages import pages, preview
 from worker.backend import open_backend
 from worker.keys import check_door
 from worker.settings import Settings
@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     check_door(backend)
     app.extensions["lstmq"] = backend
     app.extensions[sse.STREAMS] = BoundedSemaphore(sse.MOST_STREAMS)
+    app.extensions[preview.LOOKS] = BoundedSemaphore(preview.MOST_LOOKS)
     if settings.trusted_proxies:
         # Not the host: a proxy passes on the one that was asked for.
         hops = settings.trusted_proxies

@@ -7,7 +7,9 @@ import sqlalchemy as sa
 
 from lstmcore.config import Level, TrainConfig, resolve_config
 from lstmcore.corpus import Corpus, CorpusSummary, Layout, read_corpus, summarize
-from worker import database, paging, quotas, retention
+from lstmcore.estimate import Estimate
+from lstmcore.estimate import estimate as estimate_training
+from worker import database, paging, quotas, retention, speed
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -120,21 +122,19 @@ def preview(backend: Backend, owner: str, identifier: str, level: Level = "word"
 
 
 def estimate(backend: Backend, owner: str, identifier: str, config: Json) -> Json:
-    """Parameters, memory and time that a training with this configuration would take."""
-    dataset = get(backend, owner, identifier)
-    return asdict(estimate_of(dataset, resolve_config(config, summary_of(dataset))))
+    """Parameters, memory and time that a training with this configuration would take here."""
+    summary = summary_of(get(backend, owner, identifier))
+    estimated = estimate_of(summary, resolve_config(config, summary))
+    return asdict(speed.expect(backend, estimated))
 
 
-def estimate_of(dataset: Dataset, config: TrainConfig) -> Any:
+def estimate_of(summary: CorpusSummary, config: TrainConfig) -> Estimate:
     """The estimate for a resolved configuration, from the counts alone."""
-    from lstmcore.estimate import estimate as estimate_training  # noqa: PLC0415
-
-    summary = summary_of(dataset)
     character = config.tokenizer.level == "char"
     distinct = summary.distinct_characters if character else summary.distinct_words
     vocabulary = min(distinct, config.tokenizer.vocab_size) + 3
     tokens = summary.characters if character else summary.words
-    one_by_one = dataset.layout == "pairs" or config.preset == "tutorial"
+    one_by_one = summary.layout == "pairs" or config.preset == "tutorial"
     documents = summary.documents if one_by_one else None
     return estimate_training(config, vocabulary, tokens, documents=documents)
 

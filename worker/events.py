@@ -11,23 +11,24 @@ from worker import database
 from worker.backend import Backend
 from worker.records import Event, Json
 
+TABLE = database.events
+
 
 def append(
     connection: sa.Connection, job: str, kind: str, data: Json, key: str | None = None
 ) -> None:
     """Add an event within the caller's transaction."""
-    insert = database.insert(connection, database.events)
+    insert = database.insert(connection, TABLE)
     row = {"job": job, "type": kind, "at": database.now(), "data": data, "key": key}
     connection.execute(insert.values(**row).on_conflict_do_nothing(index_elements=["job", "key"]))
 
 
 def after(backend: Backend, job: str, after_id: int = 0, limit: int = 200) -> list[Event]:
     """The events of a job that came after one, oldest first."""
-    events = database.events
     query = (
-        sa.select(events)
-        .where(events.c.job == job, events.c.id > after_id)
-        .order_by(events.c.id)
+        sa.select(TABLE)
+        .where(TABLE.c.job == job, TABLE.c.id > after_id)
+        .order_by(TABLE.c.id)
         .limit(limit)
     )
     with backend.database.reading() as connection:

@@ -21,7 +21,7 @@ from worker.records import Json, Progress
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.5  # whoever watches sees what happened within a second
 
 
 class LeaseKeeper:

@@ -23,7 +23,7 @@ from lstmcore.errors import CheckpointError, LSTMError
 from lstmcore.model_record import FILES
 from lstmcore.sampling import LanguageModel, load_model
 from lstmcore.training import Evaluated, Sampled, StepDone, Trainer
-from worker import datasets, leases, models, shutdown
+from worker import datasets, leases, models, resources, shutdown
 from worker.backend import Backend
 from worker.beats import Heart
 from worker.errors import Damaged, StoreError
@@ -154,6 +154,7 @@ class SliceRunner:
                 "tokens": meter.tokens,
                 "seconds": round(meter.seconds, 3),
                 "save_seconds": round(live.save_seconds, 3),
+                **meter.used(),
             },
         )
 
@@ -208,6 +209,8 @@ class Meter:
         self._trainer = trainer
         self._began = time.monotonic()
         self.tokens = 0
+        self._processor_began = resources.processor_seconds()
+        self._most_bytes = 0
         self._at_step: dict[int, Json] = {}
         self.first_step = trainer.step
         self.metrics: Json = dict(metrics)
@@ -225,6 +228,7 @@ class Meter:
                 self.metrics["train_loss"] = item.loss
             keeper.report(self.progress(), self.metrics)
         elif isinstance(item, Evaluated):
+            self._most_bytes = max(self._most_bytes, resources.resident_bytes())
             self.metrics = {
                 "train_loss": item.train_loss,
                 "validation_loss": item.validation_loss,
@@ -239,6 +243,13 @@ class Meter:
     def metrics_at(self, step: int | None) -> Json:
         """The metrics measured at a step of this slice, else the newest ones."""
         return self._at_step.get(step or 0, self.metrics) | {"step": step}
+
+    def used(self) -> Json:
+        """What the slice read and what it used of the machine."""
+        return {
+            "processor_seconds": round(resources.processor_seconds() - self._processor_began, 3),
+            "memory_bytes": max(self._most_bytes, resources.resident_bytes()),
+        }
 
     def progress(self) -> Progress:
         """Where the training is now."""

@@ -6,12 +6,20 @@ state whatever happens to the message, the queue or the workers.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from lstmcore.config import TrainConfig, parse_sampling, resolve_config
-from worker import database, datasets, events, jobs, logs, models, quotas, transitions
+from lstmcore.config import (
+    AUTO,
+    TrainConfig,
+    check_continues,
+    continued_config,
+    parse_config,
+    parse_sampling,
+    resolve_config,
+)
+from worker import database, datasets, events, jobs, logs, models, quotas, speed, transitions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import InvalidInput, NotFound
@@ -40,10 +48,11 @@ def submit_train(
     """
     quotas.check_stored(backend, owner)
     text = datasets.get(backend, owner, dataset)
-    resolved = resolve_config(config, datasets.summary_of(text))
+    asked = continued(backend, owner, config)
+    resolved = resolve_config(asked, datasets.summary_of(text))
     if resolved.preset == "tutorial":
         _check_tutorial(backend, text, resolved)
-    estimate = datasets.estimate_of(text, resolved)
+    estimate = datasets.estimate_of(datasets.summary_of(text), resolved)
     if estimate.memory_bytes > backend.settings.max_training_bytes:
         raise InvalidInput(
             f"this model needs about {estimate.memory_bytes / 2**20:,.0f} MiB to train; at most "
@@ -52,6 +61,7 @@ def submit_train(
         )
     if resolved.init_from is not None:
         start = models.get(backend, owner, resolved.init_from)
+        check_continues(resolved, parse_config(start.config))
         resolved = resolved.model_copy(update={"init_from": start.id})
     # The text, not its id: a text inside a repeated request is another dataset each time.
     content = [text.layout, text.file.sha256]
@@ -65,6 +75,7 @@ def submit_train(
         dataset=dataset,
         request=request,
         idempotency_key=idempotency_key,
+        expectation=speed.expect(backend, estimate),
     )
 
 
@@ -107,6 +118,17 @@ def submit_predict(
     )
 
 
+def continued(backend: Backend, owner: str, config: Json) -> Json:
+    """A request that goes on from a model, with what has to be as in that model filled in.
+
+    Raises NotFound for the model. Other requests come back as they are.
+    """
+    start = config.get("init_from") if isinstance(config, Mapping) else None
+    if not isinstance(start, str) or start in ("", AUTO):
+        return config
+    return continued_config(config, parse_config(models.get(backend, owner, start).config))
+
+
 def _check_tutorial(backend: Backend, text: Dataset, config: TrainConfig) -> None:
     """Raise lstmcore's CorpusError when the lesson's recipe finds nothing in a text."""
     from lstmcore.tutorial import tutorial_pairs, tutorial_tokenizer  # noqa: PLC0415
@@ -125,6 +147,7 @@ def _submit(
     dataset: str | None,
     request: Json,
     idempotency_key: str | None,
+    expectation: speed.Expectation | None = None,
 ) -> Job:
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     identifier = new_id("job")
@@ -150,6 +173,8 @@ def _submit(
                     quotas.check_training(connection, owner, backend.settings)
                 connection.execute(sa.insert(TABLE).values(**row, **_new_row()))
                 events.append(connection, identifier, "state", {"state": JobState.QUEUED})
+                if expectation is not None:
+                    speed.keep(connection, identifier, expectation)
     except sa.exc.IntegrityError:
         # The same request came twice at the same moment, and the other one was first.
         with backend.database.reading() as connection:

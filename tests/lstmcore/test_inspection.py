@@ -32,8 +32,12 @@ def test_preview_counts_words() -> None:
     assert shown["tokens"] == 12
     assert shown["vocabulary"] == 7 + 3  # the, cat, sat, dog, a, zebra, ran and the specials
     assert shown["rare_share"] == 4 / 7
+    assert shown["frequent"][:2] == [{"token": " the", "count": 3}, {"token": " sat", "count": 3}]
+    assert shown["rare"] == [" dog", " a", " zebra", " ran"]
+    assert shown["unknown"] == []
     rare = preview(LINES, TokenizerConfig(level="word", min_count=2))
     assert rare["unknown_share"] == 4 / 12
+    assert rare["unknown"] == ["dog", "a", "zebra", "ran"]
 
 
 def test_preview_of_pairs_counts_both_sides() -> None:
@@ -41,6 +45,7 @@ def test_preview_of_pairs_counts_both_sides() -> None:
     shown = preview(pairs, "word")
     assert shown["tokens"] == 7
     assert shown["lines"][0]["text"] == "what is it : a cat"
+    assert shown["lines"][0]["tokens"] == [" what", " is", " it", "<sep>", " a", " cat"]
 
 
 def test_preview_of_the_tutorial() -> None:

@@ -113,6 +113,8 @@ def test_a_stream_follows_a_job_as_things_happen(
     identifier, event = next_event()
     assert (event["type"], identifier) == ("state", event["id"])
     identifier, event = next_event()
+    assert "estimate" in event["data"]
+    identifier, event = next_event()
     # Live progress has no id: a client that comes back must not ask for what came after it.
     assert (event["type"], identifier) == ("progress", None)
     assert event["data"]["queue_position"] == 1

@@ -143,6 +143,40 @@ def test_every_setting_has_a_label_and_its_sentence(client: FlaskClient) -> None
         assert f'id="{boxes[name]["aria-describedby"]}"' in page
 
 
+def test_a_job_can_be_made_again_with_a_change(client: FlaskClient, backend: Backend) -> None:
+    given = {"training.epochs": "3", "training.patience": "off", "model.layers": "2"}
+    job = job_of(send(client, text=TUTORIAL * 9, preset="char", name="First", **given))
+    page = client.get(f"/?from={job}").text
+    filled = {
+        str(box["name"]): box["value"]
+        for box in elements(page, "input")
+        if "." in str(box.get("name")) and box.get("value")
+    }
+    # only what its text would not have chosen by itself
+    assert filled == {"model.layers": "2", "training.epochs": "3"}
+    dataset = jobs.get(backend, "local", job).dataset
+    chosen = [option for option in elements(page, "option") if "selected" in option]
+    assert [option["value"] for option in chosen] == [dataset]
+    fields = hidden_fields(page) | filled | {"dataset": str(dataset), "preset": "char"}
+    again = jobs.get(backend, "local", job_of(client.post("/", data=fields)))
+    assert again.config == jobs.get(backend, "local", job).config
+    assert again.dataset == dataset
+    assert client.get("/?from=job-gone").status_code == 404
+
+
+def test_a_text_from_before_that_is_gone_is_said_beside_it(
+    client: FlaskClient, backend: Backend
+) -> None:
+    text = datasets.create(backend, "local", name="t", data=TUTORIAL.encode())
+    datasets.create(backend, "local", name="the same again", data=TUTORIAL.encode())
+    assert len(elements(client.get("/").text, "option")) > 1
+    response = send(client, dataset="data-gone")
+    assert refusal(response, "dataset")
+    refused = send(client, dataset=text.id, preset="char", **{"model.layers": "0"})
+    assert refusal(refused, "model.layers")
+    assert datasets.get(backend, "local", text.id), "a text that was there before stays"
+
+
 # -- limits ---------------------------------------------------------------------------------------
 
 

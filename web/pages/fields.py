@@ -74,12 +74,26 @@ def read_config(values: Mapping[str, str]) -> Json:
     config: Json = {}
     if preset := values.get("preset", "").strip():
         config["preset"] = preset
+    if start := values.get("init_from", "").strip():
+        config["init_from"] = start
     for section, (_, model) in SECTIONS.items():
         for field in _fields(section, model):
             typed = values.get(field.name, "").strip()
             if typed and typed.lower() != "auto":
                 config.setdefault(section, {})[field.name.partition(".")[2]] = _value(field, typed)
     return config
+
+
+def form_values(config: Mapping[str, Any]) -> dict[str, str]:
+    """The filled-in fields that ask for this partial configuration."""
+    values = {
+        "preset": str(config.get("preset", "auto")),
+        "init_from": config.get("init_from") or "",
+    }
+    for section in SECTIONS:
+        for name, value in config.get(section, {}).items():
+            values[f"{section}.{name}"] = OFF if value is None else json.dumps(value).strip('"')
+    return values
 
 
 def messages_by_field(errors: Iterable[FieldError]) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from flask import abort, render_template, request, url_for
@@ -11,68 +10,75 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
+from lstmcore.config import FIELD_HELP
 from lstmcore.errors import ConfigError, CorpusError
 from web.auth import current_backend, current_owner
 from web.errors import describe
 from web.pages.blueprint import pages, see_other
 from web.pages.fields import messages_by_field, read_config, sections
+from web.pages.offers import parents, preset_of, sample_text, samples, texts, values_like
 from web.pages.wording import sentence
 from web.security import check_csrf
-from worker import datasets, submissions
-from worker.errors import InvalidInput, QuotaExceeded, Unavailable, WorkerError
+from worker import datasets, jobs, models, submissions
+from worker.errors import InvalidInput, NotFound, QuotaExceeded, Unavailable, WorkerError
 from worker.records import Dataset, Job
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 LONGEST_AUTOMATIC_NAME = 48
 TOKEN_BYTES = 16
 LONGEST_TOKEN = 64
 
 # The form's own fields: their labels, by the ids that are their names too.
-LABELS = {"text": "Your text", "file": "File", "preset": "How to read it", "name": "Name"}
+LABELS = {
+    "text": "Your text",
+    "file": "File",
+    "dataset": "Text from before",
+    "preset": "How to read it",
+    "init_from": "Go on from",
+    "name": "Name",
+}
 
 PRESETS = (
     ("auto", "Choose for me", "Looks at your text and takes the recipe that suits it."),
-    ("word", "Words", "Reads word by word. Good for questions and answers, chats, prose."),
-    ("char", "Characters", "Writes letter by letter. Good for small texts, verse, names, code."),
-    ("subword", "Word parts", "Between the two. Good for long texts and languages with endings."),
-    ("tutorial", "The lesson", "Four words in, the fifth out: the smallest model there is."),
+    ("word", "Words", "Word by word: questions and answers, chats, prose."),
+    ("char", "Letters", "Letter by letter: small texts, verse, names, code."),
+    ("subword", "Word parts", "Between the two: long texts, languages with endings."),
+    ("tutorial", "The lesson", "Four words in, the fifth out: the smallest model."),
 )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A text that comes with the service."""
-
-    name: str
-    title: str
-    preset: str
 
 
 @pages.get("/")
 def start() -> str:
-    """The empty form, or filled with a sample."""
+    """The form: empty, with a sample, going on from a model, or with the settings of a job."""
+    given: dict[str, str] = {"preset": "auto"}
     name = request.args.get("sample", "")
-    given = {"preset": "auto"}
     if any(sample.name == name for sample in samples()):
-        given = {"text": sample_text(name), "preset": _preset_of(name)}
-    return _render(given)
+        given = {"text": sample_text(name), "preset": preset_of(name)}
+    if parent := request.args.get("init_from"):
+        given["init_from"] = models.get(current_backend(), current_owner(), parent).id
+    origin = None
+    if identifier := request.args.get("from"):
+        origin = jobs.get(current_backend(), current_owner(), identifier)
+        given = values_like(origin)
+    return _render(given, origin=origin)
 
 
 @pages.post("/")
 def submit() -> Response | tuple[str, int]:
     """Store the text and start to train on it; what is wrong is shown beside its field."""
-    given = request.form.to_dict()
+    given, file = request.form.to_dict(), request.files.get("file")
     try:
         check_csrf()
-        job = _submit(given, request.files.get("file"))
+        job = _submit(given, file)
     except Forbidden:
+        again = "Your text is still here: press the button once more."
+        if _has_file(file):
+            again = "Choose the file once more, then press the button again."
         message = (
-            "This page was open for too long, or your browser did not keep its cookie. "
-            "Your text is still here: press the button once more."
+            "This page was open for too long, or your browser did not keep its cookie. " + again
         )
         return _render(given, {"": message}), 422
     except CorpusError as error:
-        field = "file" if _has_file(request.files.get("file")) else "text"
+        field = "file" if _has_file(file) else "dataset" if given.get("dataset") else "text"
         return _render(given, {field: sentence(str(error))}), 422
     except (ConfigError, InvalidInput, QuotaExceeded, Unavailable) as error:
         return _render(given, _messages(error)), describe(error).status
@@ -87,47 +93,39 @@ def sample_file(name: str) -> Response:
     return Response(sample_text(name), mimetype="text/plain")
 
 
-def samples() -> list[Sample]:
-    """The bundled texts, the lesson's first."""
-    names = sorted(path.stem for path in SAMPLES.glob("*.txt"))
-    names.sort(key=lambda name: name != "tutorial")
-    return [
-        Sample(name, name.replace("-", " ").replace("_", " ").capitalize(), _preset_of(name))
-        for name in names
-    ]
-
-
-def sample_text(name: str) -> str:
-    """The text of a sample that `samples` lists."""
-    return (SAMPLES / f"{name}.txt").read_text(encoding="utf-8")
-
-
-def _preset_of(sample: str) -> str:
-    return "tutorial" if sample == "tutorial" else "auto"
-
-
 def _submit(given: Mapping[str, str], file: FileStorage | None) -> Job:
-    text = given.get("text", "")
-    if not (text.strip() or _has_file(file)):
+    text, stored = given.get("text", ""), given.get("dataset", "")
+    if not (text.strip() or stored or _has_file(file)):
         message = "Paste a text, choose a file, or take one of the samples."
         raise InvalidInput(message, [{"loc": ["text"], "msg": message}])
     config, name = read_config(given), given.get("name", "").strip()
+    if stored and not _has_file(file):
+        return _train(given, name or None, stored, config)
     dataset = _store(name, text, file)
     job = None
     try:
-        job = submissions.submit_train(
-            current_backend(),
-            current_owner(),
-            name=name or None,
-            dataset=dataset.id,
-            config=config,
-            idempotency_key=_idempotency_key(given),
-        )
+        job = _train(given, name or None, dataset.id, config)
     finally:
         # Refused, or the second click of two: then no job reads this dataset.
         if job is None or job.dataset != dataset.id:
             datasets.delete(current_backend(), current_owner(), dataset.id)
     return job
+
+
+def _train(given: Mapping[str, str], name: str | None, dataset: str, config: dict[str, Any]) -> Job:
+    try:
+        return submissions.submit_train(
+            current_backend(),
+            current_owner(),
+            name=name,
+            dataset=dataset,
+            config=config,
+            idempotency_key=_idempotency_key(given),
+        )
+    except NotFound as error:  # removed since the page was made
+        place = "dataset" if dataset in str(error) else "init_from"
+        message = sentence(str(error))
+        raise InvalidInput(message, [{"loc": [place], "msg": message}]) from error
 
 
 def _idempotency_key(given: Mapping[str, str]) -> str | None:
@@ -176,7 +174,11 @@ def _messages(error: ConfigError | WorkerError) -> dict[str, str]:
     return found if found and found.keys() <= known else found | {"": sentence(str(error))}
 
 
-def _render(given: Mapping[str, str], messages: Mapping[str, str] | None = None) -> str:
+def _render(
+    given: Mapping[str, str],
+    messages: Mapping[str, str] | None = None,
+    origin: Job | None = None,
+) -> str:
     messages = messages or {}
     settings = current_backend().settings
     groups = sections(given, messages)
@@ -199,8 +201,12 @@ def _render(given: Mapping[str, str], messages: Mapping[str, str] | None = None)
         "presets": PRESETS,
         "preset": given.get("preset", "auto"),
         "sections": groups,
-        "open_advanced": touched,
+        "help": FIELD_HELP,
+        "open_advanced": touched or bool(given.get("init_from")),
         "samples": samples(),
+        "stored": texts(given.get("dataset", "")),
+        "parents": parents(given.get("init_from", "")),
+        "origin": origin,
         # A page sent twice is one request: the same token means the same job.
         "token": secrets.token_hex(TOKEN_BYTES),
         "max_upload_bytes": settings.max_upload_bytes,

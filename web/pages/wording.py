@@ -201,6 +201,34 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
+def share(part: float) -> str:
+    """A share of one in per cent: 0.253 → "25 %"."""
+    percent = 100 * part
+    if 0 < percent < 1:
+        return "under 1 %"
+    return f"{percent:.0f} %"
+
+
+def short(count: float | None) -> str:
+    """A large number in few letters: 224101 → "224 k", 3200000 → "3.2 M"."""
+    if count is None:
+        return NOTHING
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            value = count / size
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"  # noqa: PLR2004
+    return f"{count:.0f}"
+
+
+def token(text: str) -> str:
+    """A token as people can see it: spaces and line ends as signs, but for a word's own space."""
+    special = {"<sep>": "→", "<eos>": "⏎", "<unk>": "?"}
+    if text in special:
+        return special[text]
+    text = text[1:] if text[:1] == " " and text.strip() else text
+    return text.replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥") or "∅"
+
+
 FILTERS: tuple[Callable[..., Any], ...] = (
     state_word,
     state_sentence,
@@ -217,6 +245,9 @@ FILTERS: tuple[Callable[..., Any], ...] = (
     plain,
     label,
     sentence,
+    share,
+    short,
+    token,
 )
 
 

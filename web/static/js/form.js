@@ -1,11 +1,13 @@
-// The form: live counts, samples without a page load, dropping a file, one submit per click.
+// The form: where the text comes from, live counts, one submit per click.
 import { bytes, integer } from "./format.js";
+import { watchForm } from "./preview.js";
 
 const form = document.querySelector("#start");
-const text = form.elements.text;
-const file = form.elements.file;
+const { text, file, dataset } = form.elements;
 const counts = document.querySelector("#counts");
 const COUNTED_CHARACTERS = 2_000_000;
+// A paste so large would make the box slow: it becomes a file.
+const LARGEST_PASTE = 1_000_000;
 
 // What is too large never arrives: better to say so while the text is still here.
 function tooLarge() {
@@ -15,19 +17,29 @@ function tooLarge() {
     return size > most ? `${name} has ${bytes(size)}: at most ${bytes(most)} are taken.` : "";
   }
   const most = Number(text.dataset.maxBytes);
-  if (text.value.length * 3 < most) return "";
+  if (dataset?.value || text.value.length * 3 < most) return "";
   const size = new Blob([text.value]).size;
   return size > most
     ? `The text has ${bytes(size)}: at most ${bytes(most)} fit into the box. Send it as a file.`
     : "";
 }
 
+function sourceSentence() {
+  if (file.files.length) {
+    const { name, size } = file.files[0];
+    return `${name}, ${bytes(size)}. The file is used, not the box above.`;
+  }
+  if (dataset?.value) return "A text from before is used, not the box above.";
+  return "";
+}
+
 function countText() {
   const refusal = tooLarge();
+  const other = sourceSentence();
   counts.classList.toggle("message", refusal !== "");
-  if (refusal || file.files.length) {
-    const { name, size } = file.files[0] ?? {};
-    counts.textContent = refusal || `${name}, ${bytes(size)}. The file is used, not the box above.`;
+  form.querySelector(".text-part").classList.toggle("other", other !== "");
+  if (refusal || other) {
+    counts.textContent = refusal || other;
     return;
   }
   const value = text.value;
@@ -44,6 +56,15 @@ function countText() {
   }
 }
 
+const look = watchForm(form);
+
+function changed() {
+  countText();
+  look();
+}
+
+// -- where the text comes from: the last choice wins -----------------------------------------------
+
 // The recipe that a sample brought leaves with it, unless the person chose another one.
 let ofSample = null;
 
@@ -57,16 +78,36 @@ function ownText() {
   ofSample = null;
 }
 
+function useFile(chosen) {
+  const carrier = new DataTransfer();
+  carrier.items.add(chosen);
+  file.files = carrier.files;
+  useOther(file);
+}
+
+function useOther(source) {
+  if (source !== file) file.value = "";
+  if (source !== dataset && dataset) dataset.value = "";
+  ownText();
+  changed();
+}
+
 let pending = 0;
 text.addEventListener("input", () => {
   if (!text.value) ownText();
+  file.value = "";
+  if (dataset) dataset.value = "";
   clearTimeout(pending);
   pending = setTimeout(countText, 150);
 });
-file.addEventListener("change", () => {
-  ownText();
-  countText();
+text.addEventListener("paste", (event) => {
+  const pasted = event.clipboardData?.getData("text/plain") ?? "";
+  if (pasted.length < LARGEST_PASTE) return;
+  event.preventDefault();
+  useFile(new File([pasted], "pasted text.txt", { type: "text/plain" }));
 });
+file.addEventListener("change", () => useOther(file));
+dataset?.addEventListener("change", () => useOther(dataset));
 
 for (const link of document.querySelectorAll("a[data-sample]")) {
   link.addEventListener("click", async (event) => {
@@ -77,11 +118,11 @@ for (const link of document.querySelectorAll("a[data-sample]")) {
       return;
     }
     text.value = await response.text();
-    file.value = "";
+    useOther(text);
     choosePreset(link.dataset.preset);
     ofSample = link.dataset.preset;
-    countText();
-    text.focus();
+    changed();
+    text.focus({ preventScroll: true });
     text.setSelectionRange(0, 0);
     text.scrollTop = 0;
   });
@@ -93,15 +134,17 @@ drop.addEventListener("dragover", (event) => {
   event.preventDefault();
   drop.classList.add("over");
 });
-drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("dragleave", (event) => {
+  if (!drop.contains(event.relatedTarget)) drop.classList.remove("over");
+});
 drop.addEventListener("drop", (event) => {
   drop.classList.remove("over");
   if (!event.dataTransfer.files.length) return;
   event.preventDefault();
-  file.files = event.dataTransfer.files;
-  ownText();
-  countText();
+  useFile(event.dataTransfer.files[0]);
 });
+
+// -- sending ---------------------------------------------------------------------------------------
 
 let sent = false;
 form.addEventListener("submit", (event) => {
@@ -120,4 +163,4 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
-countText();
+changed();
