@@ -10,16 +10,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lstmcore.config import TrainingConfig
+from lstmcore.encoding import Ids
 from lstmcore.errors import TrainingError
+from lstmcore.ring import JOINED_TOKENS, Array, Ring, Streams
 
 IGNORED = -100  # a target at which no loss is taken (torch's own number for it)
 LONGEST_PAIR = 4096  # tokens; more of a pair is cut off
 TOKENS_A_PAIR_BATCH = 65_536  # long pairs are read fewer at a time, to bound memory
 SORTED_BATCHES = 32  # batches within which pairs are sorted by length, to pad less
+TOKENS_A_GROUP = 8192  # lines that stay together where there are too many to shuffle one by one
 EVALUATION_WINDOW = 64  # tokens of each stream at a time: the logits of more take much memory
 
 
@@ -64,11 +68,11 @@ def _generator(*parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(*parts))
 
 
-def held_out(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def held_out(count: int, fraction: float, seed: int) -> tuple[Array, Array]:
     """Split `count` items into those trained on and a seeded choice of `fraction` of them."""
     chosen = int(count * fraction)
-    order = torch.randperm(count, generator=_generator("held out", seed)).tolist()
-    return sorted(order[chosen:]), sorted(order[:chosen])
+    order = torch.randperm(count, generator=_generator("held out", seed)).numpy()
+    return np.sort(order[chosen:]), np.sort(order[:chosen])
 
 
 class StreamBatches:
@@ -82,13 +86,11 @@ class StreamBatches:
     carries_state = True
 
     def __init__(
-        self, training: Sequence[Tensor], validation: Sequence[Tensor], config: TrainingConfig
+        self, training: Ring, validation: Ring, config: TrainingConfig, *, shuffled: bool
     ) -> None:
-        """Take documents as token ids, (N,) int32 each, with their `<eos>`."""
-        self._ids = torch.cat(list(training))  # (N,) int32
-        self._lengths = torch.tensor([len(document) for document in training])  # (D,)
-        self._seed = config.seed
-        total = len(self._ids)
+        """Take rings of documents with their `<eos>`; `shuffled`: its pieces may change places."""
+        self._ring, self._shuffled, self._seed = training, shuffled, config.seed
+        total = len(training)
         self.streams = max(1, min(config.batch_size, total // config.bptt))
         self._columns = total // self.streams
         # windows of about the same width: a last one of a token or two would be a wild step
@@ -96,59 +98,44 @@ class StreamBatches:
         self._window = -(-self._columns // self.steps_per_epoch)
         self.tokens_per_epoch = self.streams * self._columns
         self._epoch = -1
-        self._inputs = self._targets = self._ids  # of self._epoch: (B, columns) int32
-        self._validation = torch.cat(list(validation)) if validation else torch.empty(0)
-        self.validation_tokens = max(0, len(self._validation) - 1)
-        self._validation_streams = max(
-            1, min(config.batch_size, self.validation_tokens // (4 * config.bptt))
-        )
+        self._streams: Streams | None = None  # of self._epoch
+        self._validation, self._config = validation, config
+        self.validation_tokens = max(0, len(validation) - 1)
 
     def batch(self, epoch: int, position: int) -> Batch:
         """The window `position` of all streams in epoch `epoch`: (B, T) each."""
-        if epoch != self._epoch:
-            self._cut(epoch)
-        start = position * self._window
-        inputs = self._inputs[:, start : start + self._window].long()
-        targets = self._targets[:, start : start + self._window].long()
+        if self._streams is None or epoch != self._epoch:
+            self._streams = None  # its memory is given back first
+            self._streams = Streams(self._ring_of(epoch), self.streams, self._columns)
+            self._epoch = epoch
+        inputs, targets = self._streams.window(position * self._window, self._window)
         return Batch(inputs, targets, targets.numel())
 
     def validation(self) -> Iterator[Batch]:
         """The held-out tokens from the start to the end, a few streams side by side."""
-        streams = self._validation_streams
-        columns = self.validation_tokens // streams
-        inputs = self._validation[: streams * columns].view(streams, columns)
-        targets = self._validation[1 : streams * columns + 1].view(streams, columns)
-        for start in range(0, columns, EVALUATION_WINDOW):
-            window = slice(start, start + EVALUATION_WINDOW)
-            target = targets[:, window].long()
-            yield Batch(inputs[:, window].long(), target, target.numel())
+        return in_order(self._validation, self._config)
 
-    def _cut(self, epoch: int) -> None:
-        ring = self._ids
-        if epoch > 0 and len(self._lengths) > 1:
-            ring = self._reordered(epoch)
-        elif epoch > 0:
-            generator = _generator("offset", self._seed, epoch)
-            ring = ring.roll(-int(torch.randint(len(ring), (1,), generator=generator)))
-        used = self.streams * self._columns  # all but a few of the last tokens
-        self._inputs = ring[:used].view(self.streams, self._columns)  # (B, columns)
-        self._targets = ring.roll(-1)[:used].view(self.streams, self._columns)  # (B, columns)
-        self._epoch = epoch
+    def _ring_of(self, epoch: int) -> Ring:
+        if epoch == 0:
+            return self._ring
+        if self._shuffled and self._ring.pieces > 1:
+            generator = _generator("documents", self._seed, epoch)
+            return self._ring.reordered(torch.randperm(self._ring.pieces, generator=generator))
+        generator = _generator("offset", self._seed, epoch)
+        return self._ring.rolled(int(torch.randint(len(self._ring), (1,), generator=generator)))
 
-    def _reordered(self, epoch: int) -> Tensor:
-        generator = _generator("documents", self._seed, epoch)
-        order = torch.randperm(len(self._lengths), generator=generator)
-        starts = self._lengths.cumsum(0) - self._lengths
-        ring = torch.empty_like(self._ids)
-        end = 0
-        for block in torch.split(order, 16_384):  # the index takes 8 bytes a token
-            lengths = self._lengths[block]
-            shift = starts[block] - (lengths.cumsum(0) - lengths)
-            size = int(lengths.sum())
-            index = shift.repeat_interleave(lengths) + torch.arange(size)
-            ring[end : end + size] = self._ids[index]
-            end += size
-        return ring
+
+def in_order(ring: Ring, config: TrainingConfig) -> Iterator[Batch]:
+    """Every token of a ring but the last with what follows it, a few streams side by side."""
+    tokens = len(ring) - 1
+    if tokens < 1:
+        return
+    count = max(1, min(config.batch_size, tokens // (4 * config.bptt)))
+    columns = tokens // count
+    streams = Streams(ring, count, columns)
+    for start in range(0, columns, EVALUATION_WINDOW):
+        inputs, targets = streams.window(start, EVALUATION_WINDOW)
+        yield Batch(inputs, targets, targets.numel())
 
 
 @dataclass(frozen=True)
@@ -223,32 +210,44 @@ def padded(pairs: Sequence[Pair]) -> Batch:
     return Batch(inputs, targets, int((targets != IGNORED).sum()))
 
 
-def split_text(ids: Tensor, eos: int, config: TrainingConfig) -> StreamBatches:
-    """One text (N,): its last part is held out."""
-    end = torch.tensor([eos], dtype=torch.int32)
-    cut = len(ids) - int(len(ids) * config.validation_fraction)
-    training, validation = ids[:cut], ids[cut:]
-    if len(training) == 0:
+def split_text(ids: Ids, config: TrainingConfig) -> StreamBatches:
+    """One text: its last part is held out."""
+    values, size = ids.values, max(0, len(ids.values) - 1)  # the last one is `<eos>`
+    cut = size - int(size * config.validation_fraction)
+    if cut == 0:
         raise _nothing_to_learn()
-    held = [torch.cat([validation, end])] if len(validation) > 0 else []
-    return StreamBatches([torch.cat([training, end])], held, config)
+    training = Ring(values, np.array([0, size]), np.array([cut, 1]))
+    held = Ring(values, np.array([cut]), np.array([len(values) - cut if cut < size else 0]))
+    return StreamBatches(training, held, config, shuffled=False)
 
 
-def split_lines(lines: Sequence[Tensor], eos: int, config: TrainingConfig) -> StreamBatches:
-    """Lines (each (N,)) of which a seeded choice is held out."""
-    end = torch.tensor([eos], dtype=torch.int32)
-    documents = [torch.cat([line, end]) for line in lines if len(line) > 0]
-    kept, chosen = held_out(len(documents), config.validation_fraction, config.seed)
-    if not kept:
+def split_lines(ids: Ids, config: TrainingConfig) -> StreamBatches:
+    """Lines of which a seeded choice is held out; of very many, neighbours stay together."""
+    values, lengths = ids.values, ids.lengths.astype(np.int64)
+    if len(values) > JOINED_TOKENS:
+        lengths = _neighbours(lengths)
+    starts = lengths.cumsum() - lengths
+    kept, chosen = held_out(len(lengths), config.validation_fraction, config.seed)
+    if len(kept) == 0:
         raise _nothing_to_learn()
-    held = [end, *(documents[index] for index in chosen)] if chosen else []
-    return StreamBatches([documents[index] for index in kept], held, config)
+    training = Ring(values, starts[kept], lengths[kept])
+    # what is held out is read after the end of a line
+    ends = np.array([len(values) - 1] if len(chosen) else [], np.int64)
+    held = Ring(values, np.append(ends, starts[chosen]), np.append(ends * 0 + 1, lengths[chosen]))
+    return StreamBatches(training, held, config, shuffled=True)
+
+
+def _neighbours(lengths: Array) -> Array:
+    """Lengths of groups of whole lines, each of about TOKENS_A_GROUP tokens."""
+    group = (lengths.cumsum() - 1) // TOKENS_A_GROUP
+    last = np.flatnonzero(np.diff(group, append=-1))  # the last line of each group
+    return np.diff(lengths.cumsum()[last], prepend=0)
 
 
 def split_pairs(pairs: Sequence[Pair], config: TrainingConfig) -> PairBatches:
     """Pairs of which a seeded choice is held out."""
     kept, chosen = held_out(len(pairs), config.validation_fraction, config.seed)
-    if not kept:
+    if len(kept) == 0:
         raise _nothing_to_learn()
     return PairBatches([pairs[index] for index in kept], [pairs[index] for index in chosen], config)
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from lstmcore.decoding import Decoded, decode_text
 from lstmcore.errors import CorpusError
@@ -28,6 +28,7 @@ __all__ = [
     "Decoded",
     "Layout",
     "ReadCorpus",
+    "TextSource",
     "decode_text",
     "read_corpus",
     "summarize",
@@ -35,9 +36,31 @@ __all__ = [
 
 LAYOUTS: tuple[Layout, ...] = ("text", "lines", "pairs")
 CHUNK = 1 << 20  # characters looked at together
+MOST_DISTINCT = 1_000_000  # words told apart; more say nothing new and take much memory
 # Chinese, Japanese, Thai, Lao, Khmer, Burmese: scripts that put no space between words
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _SCRIPT_SAMPLE = 1 << 18
+
+
+class TextSource(Protocol):
+    """What a tokenizer, a training and the defaults need of a corpus, wherever its text is."""
+
+    @property
+    def layout(self) -> Layout:
+        """Running text, one document a line, or pairs."""
+        ...
+
+    def texts(self) -> Iterator[str | Iterator[str]]:
+        """Every text there is to learn from; a long one may come in blocks."""
+        ...
+
+    def canonical(self) -> Iterator[bytes]:
+        """The canonical form as UTF-8, in parts."""
+        ...
+
+    def longest_line(self) -> int:
+        """Characters of the longest line."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,14 @@ class Corpus:
         """Every text there is to learn a vocabulary from."""
         yield from self.documents
         yield from self.completions
+
+    def canonical(self) -> Iterator[bytes]:
+        """What `to_bytes` gives, in one part."""
+        yield self.to_bytes()
+
+    def longest_line(self) -> int:
+        """Characters of the longest line that people wrote."""
+        return max(map(len, self.lines()), default=0)
 
 
 @dataclass(frozen=True)
@@ -193,16 +224,18 @@ def _pairs(pairs: list[tuple[str, str]]) -> Corpus:
     return Corpus("pairs", tuple(first for first, _ in pairs), tuple(second for _, second in pairs))
 
 
-def summarize(corpus: Corpus) -> CorpusSummary:
-    """Count what the defaults are chosen from; one pass, a little memory."""
-    characters = words = 0
+def summarize(corpus: TextSource) -> CorpusSummary:
+    """Count what the defaults are chosen from; a little memory."""
+    characters = words = documents = 0
     distinct_words: set[str] = set()
     distinct_characters: set[str] = set()
     letters = unspaced = sampled = 0
-    for chunk, found in _chunks_of_words(corpus):
+    for chunk, found, ends in _chunks_of_words(corpus):
+        documents += ends
         characters += len(chunk)
         words += len(found)
-        distinct_words.update(found)
+        if len(distinct_words) < MOST_DISTINCT:
+            distinct_words.update(found)
         distinct_characters.update(chunk)
         if sampled < _SCRIPT_SAMPLE:
             sample = chunk[:_SCRIPT_SAMPLE]
@@ -212,23 +245,31 @@ def summarize(corpus: Corpus) -> CorpusSummary:
     spaced = unspaced * 2 < max(1, letters)
     return CorpusSummary(
         layout=corpus.layout,
-        documents=len(corpus.documents),
+        documents=documents // 2 if corpus.layout == "pairs" else documents,
         characters=characters,
         words=words if spaced else characters,
         distinct_words=len(distinct_words) if spaced else len(distinct_characters),
         distinct_characters=len(distinct_characters),
-        longest_line=max(map(len, corpus.lines()), default=0),
+        longest_line=corpus.longest_line(),
         spaced=spaced,
     )
 
 
-def _chunks_of_words(corpus: Corpus) -> Iterator[tuple[str, list[str]]]:
-    """Chunks of text with their words, a word that is cut counted with the second chunk."""
+def _chunks_of_words(corpus: TextSource) -> Iterator[tuple[str, list[str], bool]]:
+    """Chunks of text with their words, and whether a text ends; a cut word goes to the next."""
     for text in corpus.texts():
-        rest = ""
-        for start in range(0, len(text), CHUNK):
-            chunk = text[start : start + CHUNK]
-            found = (rest + chunk).split()
-            goes_on = start + CHUNK < len(text) and not chunk[-1].isspace()
-            rest = found.pop() if goes_on and len(found) > 1 else ""
-            yield chunk, found
+        rest = waiting = ""
+        for chunk in _chunks(text):
+            if waiting:
+                found = (rest + waiting).split()
+                cut = found and not waiting[-1].isspace() and len(found[-1]) < CHUNK
+                rest = found.pop() if cut else ""
+                yield waiting, found, False
+            waiting = chunk
+        yield waiting, (rest + waiting).split(), True
+
+
+def _chunks(text: str | Iterator[str]) -> Iterator[str]:
+    for block in (text,) if isinstance(text, str) else text:
+        for start in range(0, len(block), CHUNK):
+            yield block[start : start + CHUNK]

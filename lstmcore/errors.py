@@ -57,6 +57,14 @@ class TrainingError(LSTMError):
         super().__init__(message)
         self.advice = advice
 
+    @classmethod
+    def diverged(cls, step: int, rate: float) -> "TrainingError":
+        """The loss or a gradient is no number any more; the weights before that step are kept."""
+        return cls(
+            f"The loss became infinite at step {step:,}: the training has run away.",
+            f"Lower the learning rate (it was {rate:g}), or clip gradients with clip_norm = 1.",
+        )
+
 
 class PromptError(LSTMError):
     """A prompt cannot be continued."""

@@ -9,9 +9,9 @@ is the same token wherever it stands and joining tokens gives the text back to t
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from typing import Any, Literal, NamedTuple
 
 import tokenizers
@@ -48,6 +48,9 @@ _SPACED_CUT = re.compile(r"(?<=\S)[ \n](?=\S)")
 _BLANK_CUT = re.compile(r"(?<=[^\n])(?=[ \n\t])|(?<=\n)(?=\n)")  # between or before blanks
 _CHARACTER_WORD = "[\u0e01-\u0e2e\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5]"  # a safe part of them
 _UNSPACED_CUT = re.compile(f"(?<={_CHARACTER_WORD})(?={_CHARACTER_WORD})")
+
+
+Text = str | Iterator[str]  # a text, or the blocks of a long one
 
 
 class Kind(NamedTuple):
@@ -146,17 +149,25 @@ def empty_model(kind: Kind) -> models.Model:
     return models.BPE() if kind.level == "subword" else models.WordLevel(unk_token=SPECIALS[0])
 
 
-def pieces(text: str, kind: Kind) -> Iterator[Piece]:
+def pieces(text: Text, kind: Kind) -> Iterator[Piece]:
     """Cut a long text where tokens meet, so that its pieces give the tokens of the whole.
 
-    Raises TokenizerError when a "word" is longer than a million characters.
+    Where it is cut does not depend on the blocks that it comes in. Raises TokenizerError when a
+    "word" is longer than a million characters.
     """
-    start, continues = 0, False
-    while len(text) - start > PIECE:
-        cut, after, breaks_run = _cut(text, start + PIECE, kind)
-        yield Piece(text[start:cut], continues)
-        start, continues = after, breaks_run
-    yield Piece(text[start:], continues)
+    whole, start, continues = "", 0, False
+    enough = PIECE + LONGEST_WORD + 1  # a cut looks no further ahead
+    for block, least in chain(((block, enough) for block in _blocks(text)), (("", PIECE),)):
+        whole, start = whole[start:] + block, 0
+        while len(whole) - start > least:
+            cut, after, breaks_run = _cut(whole, start + PIECE, kind)
+            yield Piece(whole[start:cut], continues)
+            start, continues = after, breaks_run
+    yield Piece(whole[start:], continues)
+
+
+def _blocks(text: Text) -> Iterable[str]:
+    return (text,) if isinstance(text, str) else text
 
 
 def _cut(text: str, at: int, kind: Kind) -> tuple[int, int, bool]:

@@ -1,63 +1,63 @@
 """From a corpus and a configuration to a tokenizer and batches."""
 
-import hashlib
-from array import array
 from collections.abc import Iterable, Sequence
-
-import torch
-from torch import Tensor
+from pathlib import Path
 
 from lstmcore.batches import Batches, Pair, split_lines, split_pairs, split_text
 from lstmcore.config import TrainConfig
-from lstmcore.corpus import Corpus
+from lstmcore.corpus import Corpus, TextSource
+from lstmcore.encoding import Fingerprint, encode_corpus
+from lstmcore.errors import CorpusError
 from lstmcore.tokenizer import Tokenizer
 from lstmcore.tutorial import tutorial_pairs, tutorial_tokenizer
 from lstmcore.tutorial_batches import TutorialBatches
 
 
-def learn_tokenizer(config: TrainConfig, corpus: Corpus) -> Tokenizer:
+def learn_tokenizer(config: TrainConfig, corpus: TextSource) -> Tokenizer:
     """The tokenizer that a configuration makes of a corpus. Raises TokenizerError."""
     if config.preset == "tutorial":
-        return tutorial_tokenizer(corpus, config.tokenizer)
+        return tutorial_tokenizer(in_memory(corpus), config.tokenizer)
     return Tokenizer.train(config.tokenizer, corpus.texts())
 
 
-def make_batches(config: TrainConfig, corpus: Corpus, tokenizer: Tokenizer) -> Batches:
-    """The batches that a configuration makes of a corpus. Raises TrainingError when none."""
+def make_batches(
+    config: TrainConfig,
+    corpus: TextSource,
+    tokenizer: Tokenizer,
+    *,
+    cache: Path | None = None,
+    fingerprint: Fingerprint | None = None,
+) -> Batches:
+    """The batches that a configuration makes of a corpus. Raises TrainingError when none.
+
+    The ids of texts and lines are taken from a `cache` folder, or put there.
+    """
     if config.preset == "tutorial":
-        return TutorialBatches(tutorial_pairs(corpus, tokenizer))
-    documents = tokenizer.encode_arrays(corpus.documents)
-    if corpus.layout == "text":
-        text = torch.cat(list(map(_tensor, documents)))
-        return split_text(text, tokenizer.eos_id, config.training)
-    if corpus.layout == "lines":
-        lines = list(map(_tensor, documents))
-        return split_lines(lines, tokenizer.eos_id, config.training)
-    completions = tokenizer.encode_arrays(corpus.completions)
-    return split_pairs(list(_pairs(documents, completions, tokenizer)), config.training)
+        return TutorialBatches(tutorial_pairs(in_memory(corpus), tokenizer))
+    if corpus.layout == "pairs":
+        return split_pairs(list(joined_pairs(in_memory(corpus), tokenizer)), config.training)
+    ids = encode_corpus(corpus, tokenizer, cache=cache, fingerprint=fingerprint)
+    split = split_text if corpus.layout == "text" else split_lines
+    return split(ids, config.training)
 
 
-def corpus_sha256(corpus: Corpus) -> str:
-    """A fingerprint of the text and its layout, so that a training goes on with the same one."""
-    digest = hashlib.sha256(f"{corpus.layout}\n".encode())
-    digest.update(corpus.to_bytes())
-    return digest.hexdigest()
+def in_memory(corpus: TextSource) -> Corpus:
+    """The corpus, if it is one in memory. Raises CorpusError for a `CorpusFile`."""
+    if isinstance(corpus, Corpus):
+        return corpus
+    raise CorpusError("This needs the whole text in memory: read it with read_corpus.")
 
 
-def sample_prompts(corpus: Corpus, batches: Batches, tokenizer: Tokenizer) -> Sequence[str]:
+def sample_prompts(corpus: TextSource, batches: Batches, tokenizer: Tokenizer) -> Sequence[str]:
     """What a model is asked for samples while it trains; an empty prompt where it writes freely."""
     if isinstance(batches, TutorialBatches):
         return [tokenizer.decode(pair.context) for pair in batches.pairs]
-    return corpus.documents if corpus.layout == "pairs" else ("",)
+    return in_memory(corpus).documents if corpus.layout == "pairs" else ("",)
 
 
-def _pairs(
-    prompts: Iterable["array[int]"], completions: Iterable["array[int]"], tokenizer: Tokenizer
-) -> Iterable[Pair]:
+def joined_pairs(corpus: Corpus, tokenizer: Tokenizer) -> Iterable[Pair]:
+    """The pairs of a corpus as token ids."""
+    prompts = tokenizer.encode_arrays(corpus.documents)
+    completions = tokenizer.encode_arrays(corpus.completions)
     for prompt, completion in zip(prompts, completions, strict=True):
         yield Pair.join(prompt, completion, tokenizer.sep_id, tokenizer.eos_id)
-
-
-def _tensor(ids: "array[int]") -> Tensor:
-    # shares the array's memory; torch refuses an empty one
-    return torch.frombuffer(ids, dtype=torch.int32) if ids else torch.empty(0, dtype=torch.int32)

@@ -5,18 +5,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lstmcore.batches import Batch, Pair, PairBatches, StreamBatches
-from lstmcore.corpus import Corpus
+from lstmcore.batches import Batch, PairBatches, in_order
+from lstmcore.corpus import TextSource
+from lstmcore.encoding import encode_corpus
 from lstmcore.errors import CorpusError, PromptError
 from lstmcore.export import LanguageModel
 from lstmcore.loss import batch_loss
 from lstmcore.model_card import perplexity
+from lstmcore.preparation import in_memory, joined_pairs
 from lstmcore.prompts import LONGEST_PROMPT, PROMPT_WINDOW, read_prompt
+from lstmcore.ring import Ring
 from lstmcore.tutorial import tutorial_pairs
 
+COUNTED = 1 << 24  # tokens looked at together
 NO_TOKENS = "There is no token in this text that the model could expect: give it a longer one."
 
 
@@ -76,7 +81,7 @@ def score(lm: LanguageModel, text: str, *, prompt: str = "") -> Score:
 
 
 @torch.inference_mode()
-def evaluate(lm: LanguageModel, corpus: Corpus) -> Evaluation:
+def evaluate(lm: LanguageModel, corpus: TextSource) -> Evaluation:
     """The mean loss over a whole corpus, measured as a training measures its held-out text.
 
     A long text is read as several streams side by side, so a few first tokens of each are read
@@ -147,29 +152,27 @@ def _gathered(logits: Tensor, targets: Tensor) -> list[float]:
     return found
 
 
-def _batches(lm: LanguageModel, corpus: Corpus) -> tuple[Iterable[Batch], bool, int]:
+def _batches(lm: LanguageModel, corpus: TextSource) -> tuple[Iterable[Batch], bool, int]:
     """Batches over the whole corpus, whether the state is carried on, and unknown tokens."""
     tokenizer, training = lm.tokenizer, lm.config.training
     if lm.config.preset == "tutorial":
-        pairs = tutorial_pairs(corpus, tokenizer)
+        pairs = tutorial_pairs(in_memory(corpus), tokenizer)
         contexts = torch.tensor([pair.context for pair in pairs])  # (N, 4)
         targets = torch.tensor([pair.target for pair in pairs])  # (N,)
         return [Batch(contexts, targets, len(pairs))], False, 0
-    documents = list(tokenizer.encode_arrays(corpus.documents))
-    completions = list(tokenizer.encode_arrays(corpus.completions))
-    unknown = sum(ids.count(tokenizer.unk_id) for ids in [*documents, *completions])
-    eos, sep = tokenizer.eos_id, tokenizer.sep_id
     if corpus.layout == "pairs":
-        joined = [
-            Pair.join(prompt, completion, sep, eos)
-            for prompt, completion in zip(documents, completions, strict=True)
-        ]
+        joined = list(joined_pairs(in_memory(corpus), tokenizer))
+        unknown = sum(int((pair.ids == tokenizer.unk_id).sum()) for pair in joined)
         return PairBatches(joined, joined, training).validation(), False, unknown
-    for ids in documents:
-        ids.append(eos)
-    ends = [torch.frombuffer(ids, dtype=torch.int32) for ids in documents if len(ids) > 1]
-    # lines begin after the end of another; a text begins with its first token
-    start = [torch.tensor([eos], dtype=torch.int32)] if corpus.layout == "lines" else []
-    if not ends:
+    ids = encode_corpus(corpus, tokenizer)
+    if len(ids.values) == 0:
         raise CorpusError(NO_TOKENS)
-    return StreamBatches(ends, [*start, *ends], training).validation(), True, unknown
+    unknown = sum(
+        int(np.count_nonzero(ids.values[start : start + COUNTED] == tokenizer.unk_id))
+        for start in range(0, len(ids.values), COUNTED)
+    )
+    ring = Ring.of(ids.values)
+    if corpus.layout == "lines":  # they begin after the end of another; a text with its first token
+        size = len(ids.values)
+        ring = Ring(ids.values, np.array([size - 1, 0]), np.array([1, size]))
+    return in_order(ring, training), True, unknown

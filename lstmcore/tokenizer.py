@@ -23,6 +23,7 @@ from lstmcore.pipelines import (
     SPECIALS,
     Kind,
     Piece,
+    Text,
     build,
     cleaner,
     pieces,
@@ -59,9 +60,11 @@ class Tokenizer:
 
     @classmethod
     def train(
-        cls, config: TokenizerConfig, texts: Iterable[str], *, ascii_only: bool = False
+        cls, config: TokenizerConfig, texts: Iterable[Text], *, ascii_only: bool = False
     ) -> "Tokenizer":
         """Learn a vocabulary of at most `config.vocab_size` tokens, specials not counted.
+
+        A long text may come as an iterator of its blocks.
 
         `ascii_only` is the tutorial's rule: everything but a-z, A-Z and space is removed.
         Raises TokenizerError when nothing is left to learn from.
@@ -132,7 +135,7 @@ class Tokenizer:
         """Ids of many texts, without the report of unknown tokens."""
         return [ids.tolist() for ids in self.encode_arrays(texts)]
 
-    def encode_arrays(self, texts: Iterable[str]) -> Iterator["array[int]"]:
+    def encode_arrays(self, texts: Iterable[Text]) -> Iterator["array[int]"]:
         """Ids of each text as 4-byte integers: for corpora, a tenth of the memory of lists."""
         encode = self._encode_characters if self.kind.level == "char" else self._encode_pieces
         drop = self.unk_id if self.kind.ascii_only else None
@@ -148,32 +151,34 @@ class Tokenizer:
         plain = [index for index in ids if 0 <= index < self.unk_id]
         return str(self._inner.decode(plain, skip_special_tokens=False))
 
-    def _encode_characters(self, texts: Iterable[str]) -> Iterator["array[int]"]:
+    def _encode_characters(self, texts: Iterable[Text]) -> Iterator["array[int]"]:
         """Characters need no library: a table is faster and takes no extra memory."""
         cleaning = cleaner(self.kind)
-        table = _Table(self._inner.get_vocab(with_added_tokens=False), self.unk_id)
+        table = _Table(self.character_ids(), self.unk_id)
         for text in texts:
             ids = array("i")
             for part in cleaned_parts(text, self.kind, cleaning):
                 ids.extend(map(table.__getitem__, part))
             yield ids
 
-    def _encode_pieces(self, texts: Iterable[str]) -> Iterator["array[int]"]:
+    def _encode_pieces(self, texts: Iterable[Text]) -> Iterator["array[int]"]:
         """Encode pieces of all texts in batches, and put the texts together again."""
         ids: array[int] = array("i")
-        for batch in _batches(texts, self.kind):
-            for (_, is_last), encoded in zip(batch, self._encode_batch(batch), strict=True):
+        for batch in batches_of_pieces(texts, self.kind):
+            encodings = self.encode_pieces([piece for piece, _ in batch])
+            for (_, is_last), encoded in zip(batch, encodings, strict=True):
                 ids.extend(encoded)
                 if is_last:
                     yield ids
                     ids = array("i")
 
-    def _encode_batch(self, batch: "list[tuple[Piece, bool]]") -> list[list[int]]:
+    def encode_pieces(self, batch: Sequence[Piece]) -> list[list[int]]:
+        """Ids of each piece; for words and subwords, on all cores (other threads may go on)."""
         found: list[list[int]] = [[]] * len(batch)
         for tokenizer, continues in ((self._inner, False), (self._continuing, True)):
-            where = [i for i, (piece, _) in enumerate(batch) if piece.continues is continues]
+            where = [i for i, piece in enumerate(batch) if piece.continues is continues]
             if where:
-                texts = [checked(batch[i][0].text) for i in where]
+                texts = [checked(batch[i].text) for i in where]
                 encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
                 for i, encoding in zip(where, encodings, strict=True):
                     found[i] = encoding.ids
@@ -185,6 +190,10 @@ class Tokenizer:
         twin = copy.deepcopy(self._inner)
         twin.normalizer = cleaner(self.kind)
         return twin
+
+    def character_ids(self) -> dict[str, int]:
+        """The vocabulary of a character tokenizer, the special tokens with it."""
+        return dict(self._inner.get_vocab(with_added_tokens=False))
 
     def _unknown_surfaces(self, text: str) -> list[str]:
         if self.kind.level == "subword":
@@ -212,7 +221,7 @@ class _Table(dict[str, int]):
         return self.unk_id
 
 
-def _batches(texts: Iterable[str], kind: Kind) -> Iterator[list[tuple[Piece, bool]]]:
+def batches_of_pieces(texts: Iterable[Text], kind: Kind) -> Iterator[list[tuple[Piece, bool]]]:
     """Pieces, each with whether it ends its text, in lists of about a million characters."""
     batch: list[tuple[Piece, bool]] = []
     characters = 0

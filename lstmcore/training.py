@@ -20,7 +20,7 @@ from torch.nn import utils
 from lstmcore.batches import derived_seed
 from lstmcore.checkpoint import load_checkpoint, save_checkpoint
 from lstmcore.config import LARGEST_SEED, Sampling, TrainConfig
-from lstmcore.corpus import Corpus
+from lstmcore.corpus import TextSource
 from lstmcore.device import seed_device
 from lstmcore.errors import TrainingError
 from lstmcore.export import LanguageModel, write_model_folder
@@ -48,10 +48,9 @@ Stopped = Literal["finished", "early", "time limit"]
 class Trainer:
     """One training. Steps and epochs are counted from 1: after the first step, `step` is 1."""
 
-    def __init__(self, state: TrainingState, corpus: Corpus) -> None:
+    def __init__(self, state: TrainingState, corpus: TextSource) -> None:
         """Use `start` or `resume`."""
         self._state = state
-        self._corpus_bytes = len(corpus.to_bytes())
         self._prompts = sample_prompts(corpus, state.batches, state.tokenizer)
         self._warm = False  # a step was taken in this process, so that the next can be timed
 
@@ -59,29 +58,39 @@ class Trainer:
     def start(
         cls,
         config: TrainConfig,
-        corpus: Corpus,
+        corpus: TextSource,
         *,
         threads: int | None = None,
         init_from: LanguageModel | None = None,
+        cache: Path | None = None,
     ) -> "Trainer":
         """Begin a training; `threads` sets torch's for the whole process.
+
+        A `cache` folder keeps the token ids of texts and lines for the next time.
 
         Raises TokenizerError, CorpusError or TrainingError when there is nothing to learn, and
         ConfigError when the model to start from has another shape.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(start_state(config, corpus, init_from), corpus)
+        return cls(start_state(config, corpus, init_from, cache), corpus)
 
     @classmethod
-    def resume(cls, checkpoint: Path, corpus: Corpus, *, threads: int | None = None) -> "Trainer":
+    def resume(
+        cls,
+        checkpoint: Path,
+        corpus: TextSource,
+        *,
+        threads: int | None = None,
+        cache: Path | None = None,
+    ) -> "Trainer":
         """Go on from a saved checkpoint, with the corpus it was started on.
 
         Raises CheckpointError when the file is damaged, of a newer format or of another corpus.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(from_checkpoint(load_checkpoint(checkpoint), corpus), corpus)
+        return cls(from_checkpoint(load_checkpoint(checkpoint), corpus, cache), corpus)
 
     def run(self) -> Iterator[Event]:
         """Train until `stopped` says why. The caller may stop iterating after any item."""
@@ -114,7 +123,7 @@ class Trainer:
         norm = utils.get_total_norm(gradients)
         value = loss.item()
         if not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise _diverged(progress.step + 1, rate)
+            raise TrainingError.diverged(progress.step + 1, rate)
         if training.clip_norm > 0:
             utils.clip_grads_with_norm_(model.parameters(), training.clip_norm, norm)
         optimizer.step()
@@ -158,7 +167,7 @@ class Trainer:
             total += loss.item() * batch.tokens
             tokens += batch.tokens
         if not math.isfinite(total):
-            raise _diverged(state.progress.step, self.config.training.learning_rate)
+            raise TrainingError.diverged(state.progress.step, self.config.training.learning_rate)
         return total / tokens
 
     def _sample(self) -> Sampled:
@@ -243,9 +252,9 @@ class Trainer:
             epoch=point.epoch if point else self.epoch,
             train_loss=point.train_loss if point else None,
             validation_loss=point.validation_loss if point else None,
-            corpus_sha256=state.corpus_sha256,
+            corpus_sha256=state.corpus.sha256,
         )
-        card = model_card(record, progress.history, self._corpus_bytes)
+        card = model_card(record, progress.history, state.corpus.nbytes)
         return write_model_folder(folder, record, weights, self.tokenizer, card)
 
     @property
@@ -307,10 +316,3 @@ class Trainer:
     def history(self) -> list[dict[str, Any]]:
         """All evaluations: `step`, `epoch`, `train_loss`, `validation_loss`."""
         return [point.model_dump() for point in self._state.progress.history]
-
-
-def _diverged(step: int, rate: float) -> TrainingError:
-    return TrainingError(
-        f"The loss became infinite at step {step:,}: the training has run away.",
-        f"Lower the learning rate (it was {rate:g}), or clip gradients with clip_norm = 1.",
-    )

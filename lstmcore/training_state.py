@@ -4,6 +4,7 @@ What is not here, and not in the configuration or the corpus, does not influence
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, optim
 from lstmcore.batches import Batches
 from lstmcore.checkpoint import Checkpoint, CheckpointState, check_shapes
 from lstmcore.config import TrainConfig
-from lstmcore.corpus import Corpus, Layout
+from lstmcore.corpus import Layout, TextSource
 from lstmcore.device import choose_device
+from lstmcore.encoding import Fingerprint
 from lstmcore.errors import CheckpointError, TokenizerError
 from lstmcore.export import LanguageModel
 from lstmcore.model import LSTMLanguageModel, State, expected_shapes
@@ -23,7 +25,7 @@ from lstmcore.optimizers import (
     make_optimizer,
     optimizer_tensors,
 )
-from lstmcore.preparation import corpus_sha256, learn_tokenizer, make_batches
+from lstmcore.preparation import learn_tokenizer, make_batches
 from lstmcore.progress import Progress
 from lstmcore.tokenizer import Tokenizer
 from lstmcore.tutorial_batches import TutorialBatches
@@ -40,7 +42,7 @@ class TrainingState:
 
     config: TrainConfig
     layout: Layout
-    corpus_sha256: str
+    corpus: Fingerprint
     tokenizer: Tokenizer
     batches: Batches
     model: LSTMLanguageModel
@@ -57,14 +59,15 @@ class TrainingState:
 
 
 def start_state(
-    config: TrainConfig, corpus: Corpus, init_from: LanguageModel | None
+    config: TrainConfig, corpus: TextSource, init_from: LanguageModel | None, cache: Path | None
 ) -> TrainingState:
     """A training before its first step. Leaves the global random numbers as they are."""
     if init_from is None:
         tokenizer = learn_tokenizer(config, corpus)
     else:
         tokenizer = grown_tokenizer(config, corpus, init_from)
-    batches = make_batches(config, corpus, tokenizer)
+    fingerprint = Fingerprint.of(corpus)
+    batches = make_batches(config, corpus, tokenizer, cache=cache, fingerprint=fingerprint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         model = LSTMLanguageModel(tokenizer.modelled_size, config.model)
@@ -75,7 +78,6 @@ def start_state(
         total_steps=config.training.epochs * batches.steps_per_epoch,
         timed=config.training.max_seconds is None,
     )
-    fingerprint = corpus_sha256(corpus)
     model.to(choose_device(config.training.device))
     optimizer = make_optimizer(model, config)
     return TrainingState(
@@ -97,24 +99,25 @@ def to_checkpoint(state: TrainingState) -> Checkpoint:
     record = CheckpointState(
         config=state.config,
         layout=state.layout,
-        corpus_sha256=state.corpus_sha256,
+        corpus_sha256=state.corpus.sha256,
         tokenizer=state.tokenizer.to_json(),
         progress=state.progress,
     )
     return Checkpoint(record, tensors)
 
 
-def from_checkpoint(saved: Checkpoint, corpus: Corpus) -> TrainingState:
+def from_checkpoint(saved: Checkpoint, corpus: TextSource, cache: Path | None) -> TrainingState:
     """The state a checkpoint was made of. Raises CheckpointError when it does not fit together."""
     record = saved.state
-    if record.corpus_sha256 != corpus_sha256(corpus):
+    fingerprint = Fingerprint.of(corpus)
+    if record.corpus_sha256 != fingerprint.sha256:
         raise CheckpointError("This training was started on another text; it needs the same one.")
     try:
         tokenizer = Tokenizer.from_json(record.tokenizer)
     except TokenizerError as error:
         raise CheckpointError(f"The checkpoint's tokenizer is damaged: {error}") from error
     config, progress = record.config, record.progress
-    batches = make_batches(config, corpus, tokenizer)
+    batches = make_batches(config, corpus, tokenizer, cache=cache, fingerprint=fingerprint)
     in_epoch = batches.carries_state and progress.step % batches.steps_per_epoch > 0
     best_apart = _best_is_apart(progress, batches)
 
@@ -144,7 +147,7 @@ def from_checkpoint(saved: Checkpoint, corpus: Corpus) -> TrainingState:
     if in_epoch:
         carried_state = (others["carried.h"].to(device), others["carried.c"].to(device))
     return TrainingState(
-        config, record.layout, record.corpus_sha256, tokenizer, batches, model, optimizer,
+        config, record.layout, fingerprint, tokenizer, batches, model, optimizer,
         progress, generators["rng"], carried_state, best,
     )  # fmt: skip
 

@@ -9,10 +9,10 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from lstmcore.config import TokenizerConfig
 from lstmcore.errors import TokenizerError
-from lstmcore.pipelines import SPECIALS, Kind, build, cleaner, empty_model, pieces
+from lstmcore.pipelines import SPECIALS, Kind, Text, build, cleaner, empty_model, pieces
 
 
-def learn_model(kind: Kind, config: TokenizerConfig, texts: Iterable[str]) -> models.Model:
+def learn_model(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> models.Model:
     """A model with a sorted vocabulary of at most `config.vocab_size` tokens, then the specials.
 
     Subwords are in the order they were learned. Raises TokenizerError when there is nothing.
@@ -38,14 +38,14 @@ def checked(text: str) -> str:
     return text
 
 
-def cleaned_parts(text: str, kind: Kind, cleaning: normalizers.Normalizer | None) -> Iterator[str]:
+def cleaned_parts(text: Text, kind: Kind, cleaning: normalizers.Normalizer | None) -> Iterator[str]:
     """A text piece by piece, cleaned; pieces meet without anything between them (char level)."""
     for piece in pieces(text, kind):
         part = checked(piece.text)
         yield cleaning.normalize_str(part) if cleaning else part
 
 
-def _count_characters(kind: Kind, config: TokenizerConfig, texts: Iterable[str]) -> Iterable[str]:
+def _count_characters(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> Iterable[str]:
     counts: Counter[str] = Counter()
     cleaning = cleaner(kind)
     for text in texts:
@@ -56,7 +56,7 @@ def _count_characters(kind: Kind, config: TokenizerConfig, texts: Iterable[str])
     return [character for character, count in kept if count >= config.min_count]
 
 
-def _count_words(kind: Kind, config: TokenizerConfig, texts: Iterable[str]) -> Iterable[str]:
+def _count_words(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> Iterable[str]:
     learner = build(kind, empty_model(kind))
     trainer = trainers.WordLevelTrainer(
         vocab_size=config.vocab_size,
@@ -68,7 +68,7 @@ def _count_words(kind: Kind, config: TokenizerConfig, texts: Iterable[str]) -> I
     return learner.get_vocab(with_added_tokens=False)
 
 
-def _train_subwords(kind: Kind, config: TokenizerConfig, texts: Iterable[str]) -> models.BPE:
+def _train_subwords(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> models.BPE:
     learner = build(kind, empty_model(kind))
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
@@ -84,7 +84,7 @@ def _train_subwords(kind: Kind, config: TokenizerConfig, texts: Iterable[str]) -
     return models.BPE(entries, [(left, right) for left, right in learned["merges"]])
 
 
-def _training_texts(texts: Iterable[str], kind: Kind) -> Iterator[str]:
+def _training_texts(texts: Iterable[Text], kind: Kind) -> Iterator[str]:
     return (checked(piece.text) for text in texts for piece in pieces(text, kind))
 
 

@@ -5,14 +5,14 @@ import json
 import torch
 
 from lstmcore.config import TrainConfig, check_continues
-from lstmcore.corpus import Corpus
+from lstmcore.corpus import TextSource
 from lstmcore.export import LanguageModel
 from lstmcore.model import LSTMLanguageModel
 from lstmcore.preparation import learn_tokenizer
 from lstmcore.tokenizer import Tokenizer
 
 
-def grown_tokenizer(config: TrainConfig, corpus: Corpus, parent: LanguageModel) -> Tokenizer:
+def grown_tokenizer(config: TrainConfig, corpus: TextSource, parent: LanguageModel) -> Tokenizer:
     """The parent's vocabulary and what the corpus adds to it.
 
     Subwords spell everything, so theirs stays as it is. Raises ConfigError when the configuration

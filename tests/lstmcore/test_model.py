@@ -2,15 +2,18 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lstmcore.batches import IGNORED, Pair, StreamBatches, padded, split_lines, split_pairs
-from lstmcore.config import ModelConfig
+from lstmcore.config import ModelConfig, TrainingConfig
+from lstmcore.encoding import Ids
 from lstmcore.loss import batch_loss
 from lstmcore.model import LSTMLanguageModel, expected_shapes
 from lstmcore.optimizers import make_optimizer
+from lstmcore.ring import Ring
 from tests.lstmcore.trainings import TEXT, config
 
 SHAPES = [
@@ -135,21 +138,30 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(batch_loss(model, together, None)[0] * 6, sum(losses))
 
 
+def as_ids(documents: list[list[int]]) -> Ids:
+    """Documents with their ends as the ids of a corpus."""
+    lengths = np.array([len(document) for document in documents], np.int32)
+    return Ids(np.array([token for document in documents for token in document]), lengths)
+
+
+def streams(documents: list[list[int]], settings: TrainingConfig) -> StreamBatches:
+    ids = as_ids(documents)
+    ring = Ring(ids.values, ids.lengths.cumsum() - ids.lengths, ids.lengths)
+    return StreamBatches(ring, Ring.of(ids.values[:0]), settings, shuffled=True)
+
+
 @pytest.mark.parametrize("documents", [1, 5])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_streams_read_every_token_once_and_predict_the_next(documents: int, epoch: int) -> None:
     settings = config(TEXT, batch_size=3, bptt=4).training
-    lines = [torch.arange(10 * i, 10 * i + 6 + i, dtype=torch.int32) for i in range(documents)]
-    batches = StreamBatches(lines, [], settings)
-    follows = {}
-    ring = [int(token) for line in lines for token in line]
-    for document in lines:
-        for a, b in zip(document.tolist(), document.tolist()[1:], strict=False):
-            follows[a] = b
+    lines = [list(range(10 * i, 10 * i + 6 + i)) for i in range(documents)]
+    batches = streams(lines, settings)
+    ring = [token for line in lines for token in line]
+    follows = {a: b for line in lines for a, b in pairwise(line)}
     seen: list[int] = []
     for position in range(batches.steps_per_epoch):
         batch = batches.batch(epoch, position)
-        again = StreamBatches(lines, [], settings).batch(epoch, position)
+        again = streams(lines, settings).batch(epoch, position)
         assert torch.equal(batch.inputs, again.inputs)
         assert torch.equal(batch.targets, again.targets)
         for token, target in zip(batch.inputs.flatten(), batch.targets.flatten(), strict=True):
@@ -161,7 +173,7 @@ def test_streams_read_every_token_once_and_predict_the_next(documents: int, epoc
 
 def test_streams_go_on_where_they_ended() -> None:
     settings = config(TEXT, batch_size=2, bptt=5).training
-    batches = StreamBatches([torch.arange(64, dtype=torch.int32)], [], settings)
+    batches = streams([list(range(64))], settings)
     windows = [batches.batch(1, position) for position in range(batches.steps_per_epoch)]
     for before, after in pairwise(windows):
         assert torch.equal(before.targets[:, -1], after.inputs[:, 0])
@@ -169,8 +181,8 @@ def test_streams_go_on_where_they_ended() -> None:
 
 def test_the_held_out_part_is_a_fixed_choice_and_never_trained_on() -> None:
     settings = config(TEXT, validation_fraction=0.25, seed=3).training
-    lines = [torch.full((3,), number, dtype=torch.int32) for number in range(20)]
-    one, other = (split_lines(lines, 99, settings) for _ in range(2))
+    lines = as_ids([[number] * 3 + [99] for number in range(20)])
+    one, other = (split_lines(lines, settings) for _ in range(2))
     trained = {int(t) for b in _epoch(one) for t in b.inputs.flatten()} - {99}
     held = {int(t) for b in one.validation() for t in b.targets.flatten()} - {99}
     assert held == {int(t) for b in other.validation() for t in b.targets.flatten()} - {99}
