@@ -192,11 +192,16 @@ class Sampling(_Settings):
         1, ge=1, le=64, description="Above 1: search so wide for the likeliest text, not drawing."
     )
     logprobs: bool = Field(False, description="Also return the log probability of each token.")
+    alternatives: int = Field(
+        0, ge=0, le=10, description="With logprobs: also return so many likeliest tokens each time."
+    )
 
     @model_validator(mode="after")
     def _search_finds_enough(self) -> "Sampling":
         if 1 < self.beams < self.n:
             refuse(("beams",), "should be 1, or at least n: the search finds so many texts")
+        if self.alternatives and (self.beams > 1 or not self.logprobs):
+            refuse(("alternatives",), "needs logprobs and does not go with beams")
         return self
 
 

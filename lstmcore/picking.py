@@ -53,9 +53,9 @@ class Picker:
 
 @torch.inference_mode()
 def pick(pickers: Sequence[Picker], logits: Tensor) -> tuple[Tensor, Tensor]:
-    """From logits (R, V), the rows of all pickers: chosen tokens and log probabilities, (R,) each.
+    """From logits (R, V), the rows of all pickers: chosen tokens (R,) and log probabilities (R, V).
 
-    The log probability is the network's own: before temperature and filters.
+    The log probabilities are the network's own: before temperature and filters.
     """
     logprobs = logits.log_softmax(-1)  # (R, V)
     if len(pickers) == 1:
@@ -63,7 +63,7 @@ def pick(pickers: Sequence[Picker], logits: Tensor) -> tuple[Tensor, Tensor]:
         pickers[0].note(chosen)
     else:
         chosen = _choose_for_many(pickers, logits)
-    return chosen, logprobs.gather(1, chosen[:, None])[:, 0]
+    return chosen, logprobs
 
 
 def _choose_for_many(pickers: Sequence[Picker], logits: Tensor) -> Tensor:

@@ -32,10 +32,17 @@ __all__ = [
 
 
 class TokenLogprob(TypedDict):
-    """One written token and its log probability, in nats."""
+    """A token and its log probability, in nats."""
 
     token: str
     logprob: float
+
+
+class WrittenToken(TokenLogprob):
+    """One token of a text."""
+
+    offset: int  # where in the text it begins
+    alternatives: NotRequired[list[TokenLogprob]]  # the likeliest in its place, when asked for
 
 
 class CompletionResult(TypedDict):
@@ -45,7 +52,7 @@ class CompletionResult(TypedDict):
     tokens: int
     finish_reason: str  # "stop", "length" or "cancelled"
     logprob: float
-    logprobs: NotRequired[list[TokenLogprob]]  # when asked for
+    logprobs: NotRequired[list[WrittenToken]]  # when asked for
 
 
 class Prediction(TypedDict):
@@ -146,8 +153,8 @@ def _draw(
             for text in texts:
                 text.finish("cancelled")
             break
-        chosen, logprobs = pick([picker], logits)  # (n,) each
-        write(texts, chosen, logprobs, lm.tokenizer.eos_id)
+        chosen, logprobs = pick([picker], logits)  # (n,), (n, V)
+        write(lm, texts, chosen, logprobs, sampling)
         if piece := texts[0].untold():
             yield piece
         if all(text.finish_reason for text in texts):
@@ -158,13 +165,26 @@ def _draw(
     return texts
 
 
-def write(texts: list[Completion], chosen: Tensor, logprobs: Tensor, eos_id: int) -> None:
-    """Add each text its token, (n,) with log probabilities (n,); `<eos>` ends it."""
-    for text, token, logprob in zip(texts, chosen.tolist(), logprobs.tolist(), strict=True):
-        if token == eos_id:
+def write(
+    lm: LanguageModel,
+    texts: list[Completion],
+    chosen: Tensor,
+    logprobs: Tensor,
+    sampling: Sampling,
+) -> None:
+    """Add each text its token, (n,), of the log probabilities (n, V); `<eos>` ends it."""
+    of_chosen = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+    for text, token, logprob in zip(texts, chosen.tolist(), of_chosen, strict=True):
+        if token == lm.tokenizer.eos_id:
             text.finish("stop")
         else:
             text.add(token, logprob)
+    if sampling.alternatives:
+        likeliest = logprobs.topk(min(sampling.alternatives, logprobs.shape[-1]))
+        rows = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        for text, row in zip(texts, rows, strict=True):
+            if len(text.alternatives) < len(text.tokens):
+                text.alternatives.append(row)
 
 
 def as_prediction(
@@ -194,8 +214,14 @@ def _completion(lm: LanguageModel, text: Completion, each: bool) -> CompletionRe
         "logprob": math.fsum(text.logprobs),
     }
     if each:
+        written = zip(text.tokens, text.logprobs, text.offsets, strict=True)
         result["logprobs"] = [
-            {"token": lm.tokenizer.token(token), "logprob": logprob}
-            for token, logprob in zip(text.tokens, text.logprobs, strict=True)
+            {"token": lm.tokenizer.token(token), "logprob": logprob, "offset": offset}
+            for token, logprob, offset in written
+        ]
+    for token, likeliest in zip(result.get("logprobs", []), text.alternatives, strict=False):
+        token["alternatives"] = [
+            {"token": lm.tokenizer.token(other), "logprob": logprob}
+            for other, logprob in zip(*likeliest, strict=True)
         ]
     return result

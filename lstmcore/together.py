@@ -162,7 +162,7 @@ class Together:
         for request, tokens, scores in zip(
             self._running, torch.split(chosen, counts), torch.split(logprobs, counts), strict=True
         ):
-            write(request.texts, tokens, scores, lm.tokenizer.eos_id)
+            write(lm, request.texts, tokens, scores, request.sampling)
             request.left -= 1
             if piece := request.texts[0].untold():
                 told.append((request.handle, piece))

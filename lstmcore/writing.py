@@ -62,6 +62,8 @@ class Completion:
         self.text = ""
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
+        self.offsets: list[int] = []  # where in the text each token begins
+        self.alternatives: list[tuple[list[int], list[float]]] = []  # likeliest tokens instead
         self.finish_reason: str | None = None
 
     def copy(self) -> "Completion":
@@ -69,6 +71,7 @@ class Completion:
         twin = copy.copy(self)
         twin._arriving = self._arriving.copy()
         twin.tokens, twin.logprobs = list(self.tokens), list(self.logprobs)
+        twin.offsets, twin.alternatives = list(self.offsets), list(self.alternatives)
         return twin
 
     def add(self, token: int, logprob: float) -> None:
@@ -77,6 +80,7 @@ class Completion:
             return
         self.tokens.append(token)
         self.logprobs.append(logprob)
+        self.offsets.append(len(self.text))
         self._append(self._arriving.push(token))
 
     def finish(self, reason: str) -> None:

@@ -158,7 +158,7 @@ def test_the_readme_documents_every_route_of_the_api(app: Flask) -> None:
     actual = {
         f"{method} {re.sub(r'<(?:[a-z]+:)?([a-z]+)>', lambda found: names[found[1]], rule.rule)}"
         for rule in app.url_map.iter_rules()
-        if rule.endpoint.startswith(("api.", "health.", "metrics."))
+        if rule.endpoint.startswith(("api.", "health.", "metrics.", "openai."))
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert Counter(listed) == Counter(actual)

@@ -8,10 +8,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from web import auditing, auth, errors, limits, metrics, request_id, security
 from web.api import api, sse
 from web.health import health
+from web.openai import openai
+from web.openai.errors import render_error
 from web.pages import pages, preview
 from worker.backend import open_backend
 from worker.keys import check_door
 from worker.settings import Settings
+
+# How errors are said under each path; everywhere else they are pages.
+SURFACES = {
+    "/api": errors.render_problem,
+    "/healthz": errors.render_problem,
+    "/readyz": errors.render_problem,
+    "/metrics": errors.render_problem,
+    "/v1": render_error,
+}
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -36,9 +47,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_caller(app, backend)
     limits.limit_requests(app, backend)
     auditing.keep_audit(app)
-    errors.handle_errors(app)
+    errors.handle_errors(app, SURFACES)
     app.register_blueprint(health)
     app.register_blueprint(metrics.metrics)
     app.register_blueprint(api)
+    app.register_blueprint(openai)
     app.register_blueprint(pages)
     return app

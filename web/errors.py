@@ -1,12 +1,13 @@
 """Errors become answers here and nowhere else.
 
-Under /api (and at the health routes) an error is `application/problem+json` (RFC 9457); elsewhere
-it is a page. What is wrong with the request is said in full; what is wrong with us goes to the log,
-and the client learns only that.
+An error is described once, as a `Problem`, and said as the clients of its surface read it: under
+/api (and at the health routes) as `application/problem+json` (RFC 9457), under /v1 as OpenAI's
+clients do, elsewhere as a page. What is wrong with the request is said in full; what is wrong with
+us goes to the log, and the client learns only that.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -26,7 +27,6 @@ from worker.errors import (
     WrongState,
 )
 
-PROBLEM_PATHS = ("/api/", "/healthz", "/readyz", "/metrics")
 INTERNAL = "Something went wrong here, not with your request. It was written to the log."
 DAMAGED = "A stored file is missing or damaged, or cannot be written. It was written to the log."
 
@@ -71,8 +71,24 @@ class Problem:
         return members | ({"errors": list(self.errors)} if self.errors else {}) | dict(self.extra)
 
 
-def handle_errors(app: Flask) -> None:
-    """Answer every exception a view or Flask raises with its problem."""
+class Refused(Exception):
+    """A request that a view refuses with a problem of its own making."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+# How a problem is said to the clients of a surface.
+Renderer = Callable[[Problem], Response]
+
+
+def handle_errors(app: Flask, surfaces: Mapping[str, Renderer]) -> None:
+    """Answer every exception a view or Flask raises with its problem.
+
+    `surfaces`: how it is said under each path; under all others it is a page.
+    """
+    renderers = {"": render_page, **surfaces}
 
     @app.errorhandler(Exception)
     def answer(error: Exception) -> Response:
@@ -87,11 +103,14 @@ def handle_errors(app: Flask) -> None:
                 request.path,
                 exc_info=error,
             )
-        return respond(problem)
+        surface = max((path for path in renderers if _is_under(path)), key=len)
+        return renderers[surface](problem)
 
 
 def describe(error: Exception) -> Problem:
     """What to tell the client about `error`; total, and silent about our own faults."""
+    if isinstance(error, Refused):
+        return error.problem
     if isinstance(error, HTTPException):
         return _describe_http(error)
     for kind, status, slug, title in KINDS:
@@ -109,16 +128,21 @@ def describe(error: Exception) -> Problem:
     return Problem(status=500, title="Internal server error", detail=detail)
 
 
-def respond(problem: Problem) -> Response:
-    """The problem as JSON or as a page, whichever this path's clients read."""
-    if request.path.startswith(PROBLEM_PATHS):
-        response = Response(json.dumps(problem.to_json()), mimetype="application/problem+json")
-        response.headers["Cache-Control"] = "no-store"
-    else:
-        response = Response(render_template("error.html", problem=problem), mimetype="text/html")
-    response.status_code = problem.status
-    response.headers.update(problem.headers)
-    return response
+def render_problem(problem: Problem) -> Response:
+    """The problem as RFC 9457 has it."""
+    headers = {**problem.headers, "Cache-Control": "no-store"}
+    body = json.dumps(problem.to_json())
+    return Response(body, problem.status, headers, mimetype="application/problem+json")
+
+
+def render_page(problem: Problem) -> Response:
+    """The problem as a page for people."""
+    page = render_template("error.html", problem=problem)
+    return Response(page, problem.status, dict(problem.headers), mimetype="text/html")
+
+
+def _is_under(path: str) -> bool:
+    return not path or request.path == path or request.path.startswith(f"{path}/")
 
 
 def _describe_http(error: HTTPException) -> Problem:

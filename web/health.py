@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from web.api.serialize import respond_json
 from web.auth import current_backend
-from web.errors import Problem, respond
+from web.errors import Problem, render_problem
 from worker.health import readiness
 
 health = Blueprint("health", __name__)
@@ -25,7 +25,7 @@ def ready() -> Response:
     missing = {part: reason for part, reason in checks.items() if reason is not None}
     if not missing:
         return respond_json({"status": "ready", "checks": checks})
-    return respond(
+    return render_problem(
         Problem(
             status=503,
             title="Not ready",

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 
@@ -161,6 +161,16 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT, which SQL's own does not and both databases spell alike."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
+
+
+def one_at_a_time(connection: sa.Connection, what: str) -> None:
+    """Until the transaction ends no other may pass here with the same `what`.
+
+    A writing transaction on SQLite is alone anyhow.
+    """
+    if connection.dialect.name == "postgresql":
+        key = sa.func.hashtextextended(what, 0)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 @contextmanager

@@ -82,11 +82,20 @@ def list_page(
     limit: int = 20,
     after: str | None = None,
     name: str | None = None,
+    oldest_first: bool = False,
 ) -> Page[Dataset]:
     """Datasets of this owner, newest first; `name` finds those whose name contains it."""
     query = paging.of_owner(TABLE, owner, name)
     with backend.database.reading() as connection:
-        return paging.page_of(connection, query, TABLE, after=after, limit=limit, read=_read)
+        return paging.page_of(
+            connection,
+            query,
+            TABLE,
+            after=after,
+            limit=limit,
+            read=_read,
+            oldest_first=oldest_first,
+        )
 
 
 def delete(backend: Backend, owner: str, identifier: str) -> None:

@@ -5,6 +5,8 @@ makes it harmless that a slice is repeated after a crash: it says the same thing
 steps.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from worker import database
@@ -31,6 +33,19 @@ def after(backend: Backend, job: str, after_id: int = 0, limit: int = 200) -> li
         .order_by(TABLE.c.id)
         .limit(limit)
     )
+    return _read(backend, query)
+
+
+def newest(
+    backend: Backend, job: str, before_id: int | None = None, limit: int = 200
+) -> list[Event]:
+    """The events of a job that came before one, newest first; the last ones without."""
+    events = database.events
+    query = sa.select(events).where(events.c.job == job).order_by(events.c.id.desc()).limit(limit)
+    return _read(backend, query if before_id is None else query.where(events.c.id < before_id))
+
+
+def _read(backend: Backend, query: "sa.Select[Any]") -> list[Event]:
     with backend.database.reading() as connection:
         return [
             Event(id=row.id, job=row.job, type=row.type, at=row.at, data=row.data)

@@ -6,6 +6,7 @@ and `recovery` makes that true if the worker does not.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,11 +44,17 @@ def list_page(
     kind: str | None = None,
     state: str | None = None,
     name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
     limit: int = 20,
     after: str | None = None,
 ) -> Page[Job]:
-    """Jobs of this owner, newest first; `name` finds those whose name contains it."""
+    """Jobs of this owner, newest first; `name` finds those whose name contains it.
+
+    `metadata` finds those that have all of these keys and values.
+    """
     query = paging.of_owner(TABLE, owner, name)
+    for key, value in (metadata or {}).items():
+        query = query.where(TABLE.c.metadata[key].as_string() == value)
     if kind:
         query = query.where(TABLE.c.kind == kind)
     if state:

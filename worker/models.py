@@ -13,9 +13,10 @@ from worker import database, paging, quotas, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
-from worker.records import ACTIVE_STATES, Json, Model, Page, StoredFile
+from worker.records import ACTIVE_STATES, Job, Json, Model, Page, StoredFile
 
 TABLE = database.models
+TRAINING = "job-"  # what the ids of trainings begin with
 
 
 def get(backend: Backend, owner: str, id_or_name: str) -> Model:
@@ -29,6 +30,13 @@ def get(backend: Backend, owner: str, id_or_name: str) -> Model:
         raise NotFound(f"there is no model {id_or_name}")
     # An id always means the model that has it, whatever others are called.
     return read_model(next((row for row in rows if row.id == id_or_name), rows[0]))
+
+
+def get_or_best(backend: Backend, owner: str, reference: str) -> Model:
+    """The same to ask it something: a training's id means the best model it has so far."""
+    if reference.startswith(TRAINING):
+        return _best_of_training(backend, reference, database.jobs.c.owner == owner)
+    return get(backend, owner, reference)
 
 
 def list_page(
@@ -182,8 +190,42 @@ def read_model(row: "sa.Row[Any]") -> Model:
     return Model(**(values | {"files": files}))
 
 
+def best_of(job: "Job | sa.Row[Any]") -> Model | None:
+    """The best model a training has so far, under the training's id; None before there is one.
+
+    Its files stay until the training finds a better one.
+    """
+    if job.candidate is None:
+        return None
+    return Model(
+        id=job.id,
+        owner=job.owner,
+        name=job.name,
+        job=job.id,
+        created_at=job.finished_at or job.started_at or job.created_at,
+        config=job.config,
+        metrics=job.candidate["metrics"] | {"step": job.candidate["step"]},
+        files={name: StoredFile(**file) for name, file in job.candidate["files"].items()},
+    )
+
+
+def _best_of_training(
+    backend: Backend, identifier: str, *conditions: "sa.ColumnElement[bool]"
+) -> Model:
+    jobs = database.jobs
+    query = sa.select(jobs).where(jobs.c.id == identifier, *conditions)
+    with backend.database.reading() as connection:
+        row = connection.execute(query).one_or_none()
+    best = best_of(row) if row is not None else None
+    if best is None:
+        raise NotFound(f"there is no model {identifier}")
+    return best
+
+
 def get_any(backend: Backend, identifier: str) -> Model:
     """A model by id whoever owns it: for workers, whose jobs were checked when submitted."""
+    if identifier.startswith(TRAINING):
+        return _best_of_training(backend, identifier)
     with backend.database.reading() as connection:
         row = connection.execute(sa.select(TABLE).where(TABLE.c.id == identifier)).one_or_none()
     if row is None:

@@ -1,4 +1,4 @@
-"""Lists by cursor: newest first, `after` is the id of the last record seen.
+"""Lists by cursor: newest first unless asked otherwise; `after` is the id of the last record seen.
 
 Keyset paging: a page costs the same however many records there are, and records that arrive in
 between shift nothing.
@@ -27,6 +27,7 @@ def page_of(
     after: str | None,
     limit: int,
     read: Callable[[Any], T],
+    oldest_first: bool = False,
 ) -> Page[T]:
     """One page of `query`, whose rows `read` turns into records.
 
@@ -39,11 +40,12 @@ def page_of(
                 "`after` is not a cursor of this list",
                 [{"loc": ["after"], "msg": "give the `next` of the page before"}],
             )
-        query = query.where(
-            sa.tuple_(table.c.created_at, table.c.id)
-            < sa.tuple_(sa.literal(anchor.created_at), sa.literal(anchor.id))
-        )
-    query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
+        last = sa.tuple_(sa.literal(anchor.created_at), sa.literal(anchor.id))
+        place = sa.tuple_(table.c.created_at, table.c.id)
+        query = query.where(place > last if oldest_first else place < last)
+    order = (table.c.created_at, table.c.id)
+    query = query.order_by(*(order if oldest_first else (column.desc() for column in order)))
+    query = query.limit(limit + 1)
     rows = connection.execute(query).all()
     records: list[T] = [read(row) for row in rows[:limit]]
     has_more = len(rows) > limit

@@ -50,7 +50,7 @@ def stream_now(
     """
     _check_prompts(prompts)
     checked = parse_sampling(sampling).model_dump(mode="json")
-    identifier = models.get(backend, owner, model).id
+    identifier = models.get_or_best(backend, owner, model).id
     request = new_id("ask")
     logs.name(ask=request)
     message = (request, identifier, prompts, checked)

@@ -98,6 +98,7 @@ class Job:
     previous_checkpoint: StoredFile | None  # the one before, kept in case the newest is damaged
     candidate: Json | None  # best model so far: {"step", "metrics", "files": {name: {...}}}
     attempts: int  # deaths of the training child at this slice
+    metadata: Json = field(default_factory=dict)  # the owner's own keys and values
     queue_position: int | None = None  # 1 = next; None when not waiting
 
 

@@ -7,6 +7,7 @@ state whatever happens to the message, the queue or the workers.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -30,6 +31,20 @@ from worker.records import Dataset, Job, JobKind, JobState, Json, Progress
 TABLE = database.jobs
 NORMAL_PRIORITY = 1
 MOST_PROMPTS = 1000
+# A client that got no answer asks again within its own timeout, ten minutes for most.
+REPEAT_SECONDS = 600.0
+_REPEATED = "repeated-"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a client that sends no key, but says when it asks again, came to ask.
+
+    A repeated request gets the job of the first one, whichever of the two is served first.
+    """
+
+    arrived: float  # by the database's clock
+    repeated: bool
 
 
 def submit_train(
@@ -39,7 +54,9 @@ def submit_train(
     name: str | None,
     dataset: str,
     config: Json,
+    metadata: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
+    attempt: Attempt | None = None,
 ) -> Job:
     """Accept a training: once this returns, the job will reach a final state.
 
@@ -66,6 +83,7 @@ def submit_train(
     # The text, not its id: a text inside a repeated request is another dataset each time.
     content = [text.layout, text.file.sha256]
     request = {"kind": "train", "name": name, "text": content, "config": config}
+    request |= {"metadata": dict(metadata)} if metadata else {}
     return _submit(
         backend,
         owner,
@@ -74,8 +92,10 @@ def submit_train(
         config=resolved.model_dump(mode="json"),
         dataset=dataset,
         request=request,
+        metadata=dict(metadata or {}),
         idempotency_key=idempotency_key,
         expectation=speed.expect(backend, estimate),
+        attempt=attempt,
     )
 
 
@@ -148,9 +168,13 @@ def _submit(
     request: Json,
     idempotency_key: str | None,
     expectation: speed.Expectation | None = None,
+    metadata: Json | None = None,
+    attempt: Attempt | None = None,
 ) -> Job:
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     identifier = new_id("job")
+    if attempt and attempt.repeated and idempotency_key is None:
+        idempotency_key = f"{_REPEATED}{identifier}"
     row: Json = {
         "id": identifier,
         "owner": owner,
@@ -160,6 +184,7 @@ def _submit(
         "priority": NORMAL_PRIORITY,
         "config": config,
         "dataset": dataset,
+        "metadata": metadata or {},
         "idempotency_key": idempotency_key,
         "request_sha256": digest,
         "request_id": logs.named("request"),
@@ -167,6 +192,8 @@ def _submit(
     try:
         with backend.database.writing() as connection:
             known = _known(connection, owner, idempotency_key, digest)
+            if known is None and attempt is not None:
+                known = _twin(connection, owner, attempt, digest)
             if known is None:
                 quotas.check_active(connection, owner, backend.settings.max_active_jobs)
                 if kind == "train":
@@ -226,3 +253,22 @@ def _known(
             [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
         )
     return str(row.id)
+
+
+def _twin(connection: sa.Connection, owner: str, attempt: Attempt, digest: str) -> str | None:
+    """The job that another attempt of the same request made."""
+    database.one_at_a_time(connection, digest)
+    same = (
+        sa.select(TABLE.c.id)
+        .where(TABLE.c.owner == owner, TABLE.c.request_sha256 == digest)
+        .order_by(TABLE.c.created_at.desc())
+        .limit(1)
+    )
+    if attempt.repeated:
+        # Cancelled since: then this one is not about that job.
+        since = TABLE.c.created_at >= attempt.arrived - REPEAT_SECONDS
+        return connection.scalar(same.where(since, TABLE.c.state != JobState.CANCELLED))
+    # The first attempt may come after its own repetition, if it was held up on its way.
+    made_meanwhile = TABLE.c.created_at >= attempt.arrived
+    repetition = TABLE.c.idempotency_key.startswith(_REPEATED)
+    return connection.scalar(same.where(made_meanwhile, repetition))

@@ -28,6 +28,7 @@ jobs = sa.Table(
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("dataset", sa.String(40), sa.ForeignKey("datasets.id")),
+    sa.Column("metadata", sa.JSON, nullable=False, server_default="{}", comment="the owner's own"),
     sa.Column("idempotency_key", sa.String(200)),
     sa.Column("request_sha256", sa.String(64)),
     sa.Column("request_id", sa.String(80), comment="of the request that submitted it, for logs"),

@@ -134,6 +134,7 @@ def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None 
         ),
         candidate=row.candidate,
         attempts=row.attempts,
+        metadata=row.metadata,
         queue_position=position,
     )
 

@@ -1,0 +1,130 @@
+"""`/files`: texts to train on, read and checked when they arrive, not when a job starts."""
+
+from pathlib import PureWindowsPath
+from typing import Annotated, Literal
+
+from flask import Blueprint, Response, request
+from pydantic import Field
+
+from web.api.parsing import Query, read_form, read_query
+from web.auth import current_backend, current_owner
+from web.openai.errors import refuse
+from web.openai.ids import dataset_id, file_id
+from web.openai.lists import Answer, Deleted, page_of
+from worker import datasets as contract
+from worker.records import Dataset
+
+files = Blueprint("files", __name__, url_prefix="/files")
+
+PURPOSE = "fine-tune"
+LONGEST_FILENAME = 100
+
+
+class FileAnswer(Answer):
+    """A stored text."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: Literal["fine-tune"] = "fine-tune"
+    status: Literal["processed"] = "processed"
+    status_details: str | None = None
+    expires_at: int | None = None
+
+
+class UploadFields(Query):
+    """What stands beside the file of an upload."""
+
+    purpose: str = ""
+    encoding: str | None = Field(None, max_length=40, description="Ours, through `extra_body`.")
+
+
+class FilesQuery(Query):
+    """Which files."""
+
+    purpose: str | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    order: Literal["asc", "desc"] = "desc"
+    after: str | None = None
+
+
+@files.post("")
+def create() -> Response:
+    """Store a text: JSON Lines, or any other that `/api/v1/datasets` takes."""
+    if request.mimetype != "multipart/form-data":
+        refuse("file", "is missing: send it as multipart/form-data")
+    if any(name.startswith("expires_after") for name in request.form):
+        refuse("expires_after", "is not supported: files stay until you delete them")
+    fields = read_form(UploadFields)
+    if fields.purpose != PURPOSE:
+        refuse("purpose", f"must be `{PURPOSE}`: nothing else is done with files here")
+    uploaded = request.files.getlist("file")
+    if len(uploaded) != 1 or len(request.files) != 1:
+        refuse("file", "must be there exactly once")
+    # The name decides how it is read; where it lay on the other machine is nobody's concern.
+    name = PureWindowsPath(uploaded[0].filename or "").name[-LONGEST_FILENAME:]
+    dataset = contract.create(
+        current_backend(),
+        current_owner(),
+        name=name or "text",
+        data=uploaded[0].stream.read(),
+        filename=name or None,
+        encoding=fields.encoding,
+    )
+    return _shape(dataset).respond()
+
+
+@files.get("")
+def list_all() -> Response:
+    """The owner's files, newest first unless `order=asc`."""
+    query = read_query(FilesQuery)
+    if query.purpose not in (None, PURPOSE):
+        return page_of([]).respond()
+    page = contract.list_page(
+        current_backend(),
+        current_owner(),
+        limit=query.limit,
+        after=dataset_id(query.after) if query.after else None,
+        oldest_first=query.order == "asc",
+    )
+    return page_of([_shape(dataset) for dataset in page.data], has_more=page.has_more).respond()
+
+
+@files.get("/<identifier>")
+def get(identifier: str) -> Response:
+    """One file."""
+    return _shape(_find(identifier)).respond()
+
+
+@files.get("/<identifier>/content")
+def content(identifier: str) -> Response:
+    """The text as it was read: UTF-8; prompts with completions as JSON Lines."""
+    dataset = _find(identifier)
+    pieces = current_backend().store.stream(dataset.file)
+    response = Response(pieces, mimetype="application/octet-stream")
+    response.content_length = dataset.file.bytes
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@files.delete("/<identifier>")
+def delete(identifier: str) -> Response:
+    """Remove a file that no unfinished job reads."""
+    dataset = _find(identifier)
+    contract.delete(current_backend(), current_owner(), dataset.id)
+    return Deleted(id=file_id(dataset.id), object="file").respond()
+
+
+def _find(identifier: str) -> Dataset:
+    return contract.get(current_backend(), current_owner(), dataset_id(identifier))
+
+
+def _shape(dataset: Dataset) -> FileAnswer:
+    return FileAnswer(
+        id=file_id(dataset.id),
+        bytes=dataset.file.bytes,
+        created_at=int(dataset.created_at),
+        filename=dataset.name,
+    )

@@ -1,0 +1,163 @@
+"""`/fine_tuning/jobs`: trainings.
+
+With cancel, pause and resume the clients send no body, but say that it is JSON: nobody reads it.
+"""
+
+import time
+from typing import Annotated
+
+from flask import Blueprint, Response, request
+from pydantic import Field
+
+from web.api.parsing import check, idempotency_key, inside, read_body, read_query
+from web.auth import current_backend, current_owner
+from web.openai.creation import CreateBody
+from web.openai.errors import refuse
+from web.openai.ids import dataset_id, job_id
+from web.openai.lists import MOST, Cursor, metadata_filter, page_of
+from web.openai.shapes import EVENT_PREFIX, CheckpointAnswer, EventAnswer, JobAnswer
+from worker import datasets, events, submissions
+from worker import jobs as contract
+from worker.errors import NotFound
+from worker.records import Job
+
+jobs = Blueprint("jobs", __name__, url_prefix="/fine_tuning/jobs")
+
+# A worker that was asked to stop does so within a step; the clients expect the new status at once.
+SETTLE_SECONDS = 3.0
+RETRIES = "X-Stainless-Retry-Count"
+
+
+class CheckpointCursor(Cursor):
+    """Which page of the checkpoints."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST)] = 10
+
+
+@jobs.post("")
+def create() -> Response:
+    """Start a training. The same request sent again by the client starts no second one."""
+    backend, owner = current_backend(), current_owner()
+    attempt = submissions.Attempt(backend.database.time(), _is_repeated())
+    body = read_body(CreateBody)
+    body.check_supported()
+    try:
+        dataset = datasets.get(backend, owner, dataset_id(body.training_file))
+    except NotFound:
+        refuse("training_file", f"{body.training_file} is not one of your files", code="not_found")
+    config = body.train_config(dataset)
+    with inside("config"):
+        job = submissions.submit_train(
+            backend,
+            owner,
+            name=body.suffix,
+            dataset=dataset.id,
+            config=config,
+            metadata=body.metadata,
+            idempotency_key=idempotency_key(),
+            attempt=attempt,
+        )
+    return JobAnswer.of(job).respond()
+
+
+@jobs.get("")
+def list_all() -> Response:
+    """The owner's trainings, newest first; `metadata[key]=value` finds those that have it."""
+    query = _cursor(Cursor)
+    page = contract.list_page(
+        current_backend(),
+        current_owner(),
+        kind="train",
+        metadata=metadata_filter(),
+        limit=query.limit,
+        after=job_id(query.after) if query.after else None,
+    )
+    return page_of([JobAnswer.of(job) for job in page.data], has_more=page.has_more).respond()
+
+
+@jobs.get("/<identifier>")
+def get(identifier: str) -> Response:
+    """One training."""
+    return JobAnswer.of(_find(identifier)).respond()
+
+
+@jobs.post("/<identifier>/cancel")
+def cancel(identifier: str) -> Response:
+    """Stop a training for good; what it learned is its model."""
+    job = _find(identifier)
+    contract.cancel(current_backend(), current_owner(), job.id)
+    return JobAnswer.of(_settled(job.id)).respond()
+
+
+@jobs.post("/<identifier>/pause")
+def pause(identifier: str) -> Response:
+    """Stop a training until it is resumed."""
+    job = _find(identifier)
+    contract.pause(current_backend(), current_owner(), job.id)
+    return JobAnswer.of(_settled(job.id)).respond()
+
+
+@jobs.post("/<identifier>/resume")
+def resume(identifier: str) -> Response:
+    """Let a paused training go on."""
+    job = _find(identifier)
+    return JobAnswer.of(contract.resume(current_backend(), current_owner(), job.id)).respond()
+
+
+@jobs.get("/<identifier>/events")
+def list_events(identifier: str) -> Response:
+    """What happened to a training, newest first."""
+    query = read_query(Cursor)
+    job = _find(identifier)
+    before = _event_number(query.after) if query.after else None
+    found = events.newest(current_backend(), job.id, before, query.limit + 1)
+    shapes = [EventAnswer.of(event) for event in found[: query.limit]]
+    return page_of(shapes, has_more=len(found) > query.limit).respond()
+
+
+@jobs.get("/<identifier>/checkpoints")
+def list_checkpoints(identifier: str) -> Response:
+    """The best model so far; earlier ones are not kept."""
+    query = read_query(CheckpointCursor)
+    best = CheckpointAnswer.of(_find(identifier))
+    # After any of them there is none: there is only one.
+    return page_of([best] if best is not None and query.after is None else []).respond()
+
+
+def _find(identifier: str) -> Job:
+    job = contract.get(current_backend(), current_owner(), job_id(identifier))
+    if job.kind != "train":
+        raise NotFound(f"there is no job {identifier}")
+    return job
+
+
+def _settled(identifier: str) -> Job:
+    """The job once what was asked of it is done, or after a moment as it is then."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        job = contract.get(current_backend(), current_owner(), identifier)
+        left = deadline - time.monotonic()
+        if job.pending is None or left <= 0:
+            return job
+        contract.wait(current_backend(), current_owner(), identifier, left, job.version)
+
+
+def _cursor(kind: type[Cursor]) -> Cursor:
+    """The query without `metadata[…]`, which is read apart."""
+    given = {
+        name: value for name, value in request.args.items() if not name.startswith("metadata[")
+    }
+    return check(kind, given)
+
+
+def _is_repeated() -> bool:
+    count = request.headers.get(RETRIES, "0")
+    return count.isascii() and count.isdecimal() and count.strip("0") != ""
+
+
+def _event_number(identifier: str) -> int:
+    digits = identifier.removeprefix(EVENT_PREFIX)
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) < len(str(2**53))
+    if not (identifier.startswith(EVENT_PREFIX) and is_number):
+        refuse("after", "is no id of an event of this job")
+    return int(digits)
