@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all test-compose chaos lint tools lock secrets clean
+.PHONY: help demo run test test-all test-clients test-compose chaos lint tools lock secrets clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -30,6 +30,18 @@ test-all: lint tools ## the slow tests too, and the containers where Docker is t
 	@$(BIN)/python -m pytest -q $(TWO)
 	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-compose; \
 	else echo 'tests/compose skipped: no Docker daemon answers'; fi
+
+# Each of these versions in an environment of its own, as somebody has it who never heard of us.
+CLIENTS := 1.30.0 1.109.1 2.54.0 3.54.0
+test-clients: $(VENV)/installed-dev $(CLIENTS:%=$(VENV)/clients/%/installed) ## OpenAI's clients, old and new, train and complete
+	@$(BIN)/python -m pytest -q tests/clients
+
+$(VENV)/clients/%/installed: | $(BIN)/python
+	@echo 'installing openai $* into $(VENV)/clients/$*'
+	@$(PYTHON) -m venv $(@D)
+	@# The oldest knows no newer httpx.
+	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install openai==$* $(if $(filter 1.30.0,$*),'httpx<0.28')
+	@touch $@
 
 test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a job, take them down
 	@$(BIN)/python -m pytest -q -s tests/compose

@@ -116,6 +116,8 @@ class CreateBody(Body):
                 refuse("model", f"is {self.model} but config.preset is another: leave one out")
             return config
         parent = find(self.model)
+        if parent.config["preset"] == "tutorial":
+            refuse("model", "was made by the tutorial's recipe, which always begins anew")
         for name in ("preset", "init_from"):
             if name in config:
                 refuse(f"config.{name}", "follows from `model`: leave it out")
