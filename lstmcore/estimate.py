@@ -11,6 +11,10 @@ STEP_SECONDS = 0.002  # what a step costs however small the net is
 RUNTIME_BYTES = 250 * 1024 * 1024  # torch itself
 # multiply and add, forward and twice backward
 FLOPS_PER_WEIGHT = 6
+# Logits that are looked at together: few enough to stay near the processor, and rows enough for
+# the matrix products to be fast (lstmcore.loss).
+CHUNK_VALUES = 2 * 2**20
+FEWEST_ROWS = 128
 OPTIMIZER_COPIES = {"adamw": 2, "adam": 2, "sgd": 0}
 
 
@@ -87,6 +91,7 @@ def _memory_bytes(
     copies = 3 + OPTIMIZER_COPIES[config.training.optimizer]
     # embedding, and for each layer gates, cells and hidden states, forward and backward
     activations = step_tokens * (model.embed_dim + model.layers * model.hidden_dim * 8) * 2
-    logits = step_tokens * vocabulary * 2  # with their gradient
+    rows = max(FEWEST_ROWS, CHUNK_VALUES // vocabulary)
+    logits = min(step_tokens, rows) * vocabulary * 2  # before and after the softmax
     values = parameters * copies + activations + logits + tokens
     return RUNTIME_BYTES + FLOAT_BYTES * values
