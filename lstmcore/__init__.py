@@ -4,7 +4,7 @@ No queue, HTTP, database or environment variable: values and paths in, values ou
 
 settings    TrainConfig TokenizerConfig ModelConfig TrainingConfig Sampling
             resolve_config suggest_preset parse_config parse_sampling
-text        Corpus CorpusSummary read_corpus decode_text summarize
+text        Corpus CorpusFile CorpusSummary read_corpus decode_text summarize
             Tokenizer tutorial_tokenizer tutorial_pairs preview estimate
 training    Trainer
 prediction  LanguageModel load_model generate stream score evaluate
@@ -29,6 +29,7 @@ _MODULES = {
         "parse_config parse_sampling resolve_config suggest_preset"
     ),
     "lstmcore.corpus": "Corpus CorpusSummary decode_text read_corpus summarize",
+    "lstmcore.corpus_file": "CorpusFile",
     "lstmcore.tutorial": "tutorial_pairs tutorial_tokenizer",
     "lstmcore.tokenizer": "Tokenizer",
     "lstmcore.inspection": "preview",

@@ -2,7 +2,8 @@
 
 A cache is a folder with a folder for each corpus and tokenizer, named by their fingerprints: `ids`
 (the smallest whole numbers that fit), `lengths` (tokens of each document, 4 bytes each) and
-`about.json`. It may be deleted at any time; what is damaged there is made again.
+`about.json`; beside them lie tokenizers. All of it may be deleted at any time; what is damaged is
+made again.
 """
 
 import hashlib
@@ -30,7 +31,6 @@ from lstmcore.vocabulary import checked
 FORMAT_VERSION = 1
 CODE_POINTS = 0x110000
 WORKERS = 2  # batches in work: while one is encoded, the ids of another become an array
-STALE_SECONDS = 86_400  # an unfinished folder so old belongs to nobody
 READ_BYTES = 1 << 22
 Array = np.ndarray[Any, Any]
 
@@ -91,19 +91,19 @@ def encode_corpus(
 def trim_cache(cache: Path, most_bytes: int) -> None:
     """Remove what was used longest ago until the folder holds no more than `most_bytes`."""
     with suppress(OSError):
-        found = [
-            (
-                about.stat().st_mtime,
-                about.parent,
-                sum(f.stat().st_size for f in about.parent.iterdir()),
-            )
-            for about in cache.glob("*/about.json")
-        ]
+        found = []
+        for each in cache.iterdir():
+            files = list(each.iterdir()) if each.is_dir() else [each]
+            used = max((file.stat().st_mtime for file in files), default=0.0)
+            found.append((used, each, sum(file.stat().st_size for file in files)))
         total = sum(size for *_, size in found)
-        for _, folder, size in sorted(found):
+        for _, each, size in sorted(found):
             if total <= most_bytes:
                 break
-            shutil.rmtree(folder, ignore_errors=True)
+            if each.is_dir():
+                shutil.rmtree(each, ignore_errors=True)
+            else:
+                each.unlink()
             total -= size
 
 

@@ -1,23 +1,48 @@
 """From a corpus and a configuration to a tokenizer and batches."""
 
+import hashlib
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lstmcore.batches import Batches, Pair, split_lines, split_pairs, split_text
 from lstmcore.config import TrainConfig
 from lstmcore.corpus import Corpus, TextSource
 from lstmcore.encoding import Fingerprint, encode_corpus
-from lstmcore.errors import CorpusError
+from lstmcore.errors import CorpusError, TokenizerError
 from lstmcore.tokenizer import Tokenizer
 from lstmcore.tutorial import tutorial_pairs, tutorial_tokenizer
 from lstmcore.tutorial_batches import TutorialBatches
 
 
-def learn_tokenizer(config: TrainConfig, corpus: TextSource) -> Tokenizer:
-    """The tokenizer that a configuration makes of a corpus. Raises TokenizerError."""
+def learn_tokenizer(
+    config: TrainConfig,
+    corpus: TextSource,
+    *,
+    cache: Path | None = None,
+    fingerprint: Fingerprint | None = None,
+) -> Tokenizer:
+    """The tokenizer that a configuration makes of a corpus. Raises TokenizerError.
+
+    It is taken from a `cache` folder, or put there.
+    """
     if config.preset == "tutorial":
         return tutorial_tokenizer(in_memory(corpus), config.tokenizer)
-    return Tokenizer.train(config.tokenizer, corpus.texts())
+    if cache is None:
+        return Tokenizer.train(config.tokenizer, corpus.texts())
+    settings = hashlib.sha256(config.tokenizer.model_dump_json().encode()).hexdigest()
+    text = (fingerprint or Fingerprint.of(corpus)).sha256
+    path = cache / f"{text[:40]}-{settings[:24]}.tokenizer.json"
+    with suppress(OSError, UnicodeDecodeError, TokenizerError):  # not there, or damaged
+        return Tokenizer.from_json(path.read_text(encoding="utf-8"))
+    tokenizer = Tokenizer.train(config.tokenizer, corpus.texts())
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+        unfinished.write_text(tokenizer.to_json(), encoding="utf-8")
+        unfinished.replace(path)
+    return tokenizer
 
 
 def make_batches(

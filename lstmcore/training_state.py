@@ -62,11 +62,11 @@ def start_state(
     config: TrainConfig, corpus: TextSource, init_from: LanguageModel | None, cache: Path | None
 ) -> TrainingState:
     """A training before its first step. Leaves the global random numbers as they are."""
+    fingerprint = Fingerprint.of(corpus)
     if init_from is None:
-        tokenizer = learn_tokenizer(config, corpus)
+        tokenizer = learn_tokenizer(config, corpus, cache=cache, fingerprint=fingerprint)
     else:
         tokenizer = grown_tokenizer(config, corpus, init_from)
-    fingerprint = Fingerprint.of(corpus)
     batches = make_batches(config, corpus, tokenizer, cache=cache, fingerprint=fingerprint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
