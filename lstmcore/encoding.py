@@ -93,7 +93,7 @@ def trim_cache(cache: Path, most_bytes: int) -> None:
     with suppress(OSError):
         found = []
         for each in cache.iterdir():
-            files = list(each.iterdir()) if each.is_dir() else [each]
+            files = [file for file in (each, *each.rglob("*")) if file.is_file()]
             used = max((file.stat().st_mtime for file in files), default=0.0)
             found.append((used, each, sum(file.stat().st_size for file in files)))
         total = sum(size for *_, size in found)

@@ -5,6 +5,7 @@ child opens its own.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from worker.database import Database
 from worker.live import Live
@@ -22,6 +23,10 @@ class Backend:
     store: ArtifactStore  # immutable files
     live: Live  # may vanish at any moment
     doorbell: Doorbell  # may ring twice or not at all
+
+    def token_ids(self, dataset: str) -> Path:
+        """Where this machine keeps a text's token ids while it is trained on; may be removed."""
+        return self.settings.data_dir / "token-ids" / dataset
 
     def close(self) -> None:
         """Let go of every connection."""

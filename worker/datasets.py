@@ -1,5 +1,6 @@
 """Datasets: texts as they were given to us, decoded, parsed and stored once."""
 
+import shutil
 from dataclasses import asdict
 from typing import Any
 
@@ -110,6 +111,7 @@ def delete(backend: Backend, owner: str, identifier: str) -> None:
         connection.execute(sa.update(jobs).where(jobs.c.dataset == identifier).values(dataset=None))
         connection.execute(sa.delete(TABLE).where(TABLE.c.id == identifier))
     backend.store.delete(dataset.file)
+    shutil.rmtree(backend.token_ids(identifier), ignore_errors=True)
 
 
 def load_corpus(backend: Backend, dataset: Dataset) -> Corpus:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from lstmcore.config import parse_config
 from lstmcore.corpus import Corpus
+from lstmcore.encoding import trim_cache
 from lstmcore.errors import CheckpointError, LSTMError
 from lstmcore.model_record import FILES
 from lstmcore.sampling import LanguageModel, load_model
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 # Saving may take this share of the time at most: slices stretch when a checkpoint is expensive.
 SLICES_PER_SAVE_COST = 50
 MOST_LIVE_TRAINERS = 3
+# Token ids of texts from this size are kept on this machine's disk between the slices of a job.
+CACHED_BYTES = 1024 * 1024
+MOST_CACHED_BYTES = 4 * 1024**3
 # The store should have room for so many checkpoints before a slice begins: its own and a model.
 ROOM_IN_CHECKPOINTS = 3
 
@@ -78,6 +82,8 @@ class SliceRunner:
         self._collect(claim.job, job)
         if job.state is JobState.RUNNING:
             self._keep(job, live)
+        elif job.state.final and job.dataset is not None:
+            shutil.rmtree(self._backend.token_ids(job.dataset), ignore_errors=True)
         return job
 
     def _trainer(self, job: Job, folder: Path, keeper: LeaseKeeper) -> LiveTrainer:
@@ -90,19 +96,23 @@ class SliceRunner:
         threads = self._backend.settings.threads
         dataset = datasets.get(self._backend, job.owner, str(job.dataset))
         corpus = datasets.load_corpus(self._backend, dataset)
-        resumed = self._resume(job, corpus, folder, keeper)
+        cache = None
+        if dataset.file.bytes >= CACHED_BYTES:
+            cache = self._backend.token_ids(dataset.id)
+            trim_cache(cache.parent, MOST_CACHED_BYTES)
+        resumed = self._resume(job, corpus, cache, folder, keeper)
         if resumed is not None:
             return resumed
         config = parse_config(job.config)
         start = self._start_model(config.init_from, folder) if config.init_from else None
-        trainer = Trainer.start(config, corpus, threads=threads, init_from=start)
+        trainer = Trainer.start(config, corpus, threads=threads, init_from=start, cache=cache)
         parameters, tokens = trainer.language_model.parameters, trainer.tokenizer.modelled_size
         sentence = f"{parameters:,} parameters, a vocabulary of {tokens:,} tokens"
         keeper.tell("log", {"level": "info", "message": sentence}, "log:start")
         return LiveTrainer(trainer, job.slices, checkpoint=None)
 
     def _resume(
-        self, job: Job, corpus: Corpus, folder: Path, keeper: LeaseKeeper
+        self, job: Job, corpus: Corpus, cache: Path | None, folder: Path, keeper: LeaseKeeper
     ) -> LiveTrainer | None:
         """The newest checkpoint that can be used; None when the training must begin anew.
 
@@ -113,7 +123,8 @@ class SliceRunner:
         for file in filter(None, (job.checkpoint, job.previous_checkpoint)):
             try:
                 path = self._backend.store.download(file, folder / "from.safetensors")
-                trainer = Trainer.resume(path, corpus, threads=self._backend.settings.threads)
+                threads = self._backend.settings.threads
+                trainer = Trainer.resume(path, corpus, threads=threads, cache=cache)
             except (Damaged, CheckpointError) as error:
                 if isinstance(error, CheckpointError):
                     unreadable = error

@@ -16,7 +16,7 @@ from lstmcore.corpus import read_corpus
 from lstmcore.training import Trainer
 from tests.worker.conftest import LINES
 from tests.worker.test_recovery import backdate
-from worker import database, datasets, events, jobs, leases, models, submissions
+from worker import database, datasets, events, jobs, leases, models, slices, submissions
 from worker.backend import Backend
 from worker.errors import Damaged, StoreError, Unavailable
 from worker.predictions import Predictor
@@ -89,6 +89,24 @@ def straight(job: Job, folder: Path) -> dict[str, bytes]:
         pass
     trainer.write_best(folder)
     return weights(folder)
+
+
+def test_token_ids_are_kept_between_slices_and_change_nothing(
+    brief: Backend, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "CACHED_BYTES", 0)
+    assert job.dataset is not None
+    folder = brief.token_ids(job.dataset)
+    for _ in range(2):
+        job = one_slice(brief)
+    assert any(folder.glob("*/ids"))
+    for file in folder.glob("*/ids"):  # damaged ones are made again
+        damage(file, "flipped")
+    while not job.state.final:
+        job = one_slice(brief)
+    assert not folder.exists()
+    model = models.get(brief, "ann", str((job.result or {})["model"]))
+    assert weights(models.download(brief, model, tmp_path / "a")) == straight(job, tmp_path / "b")
 
 
 @pytest.mark.parametrize("how", ["flipped", "torn", "missing"])
