@@ -25,11 +25,19 @@ COUNTED = 1 << 24  # tokens looked at together
 NO_TOKENS = "There is no token in this text that the model could expect: give it a longer one."
 
 
+Found = tuple[float, int, float]  # a token's log probability, the likeliest token and its own
+
+
 class ScoredToken(TypedDict):
-    """A token of the text and the log probability the model gave it, in nats."""
+    """A token of the text and the log probability the model gave it, in nats.
+
+    `expected` is what it expected most at this place, which may be the token itself.
+    """
 
     token: str
     logprob: float
+    expected: str
+    expected_logprob: float
 
 
 class Score(TypedDict):
@@ -65,14 +73,19 @@ def score(lm: LanguageModel, text: str, *, prompt: str = "") -> Score:
         raise PromptError(
             f"The text has {len(after):,} tokens; {LONGEST_PROMPT:,} are the most. Shorten it."
         )
-    logprobs = _logprobs(lm, before, after)
-    total = math.fsum(logprobs)
+    found = _logprobs(lm, before, after)
+    total = math.fsum(logprob for logprob, _, _ in found)
     # the space between prompt and text belongs to the text's first word
     joined = bool(prompt) and lm.tokenizer.kind.level == "word"
     return {
         "tokens": [
-            {"token": lm.tokenizer.token(token), "logprob": logprob}
-            for token, logprob in zip(after, logprobs, strict=True)
+            {
+                "token": lm.tokenizer.token(token),
+                "logprob": logprob,
+                "expected": lm.tokenizer.token(best),
+                "expected_logprob": best_logprob,
+            }
+            for token, (logprob, best, best_logprob) in zip(after, found, strict=True)
         ],
         "logprob": total,
         "perplexity": perplexity(-total / len(after)),
@@ -127,9 +140,9 @@ def _split(lm: LanguageModel, prompt: str, text: str) -> tuple[list[int], list[i
 
 
 @torch.inference_mode()
-def _logprobs(lm: LanguageModel, before: list[int], after: list[int]) -> list[float]:
-    """Log probabilities of `after`, each given all that is before it."""
-    found: list[float] = []
+def _logprobs(lm: LanguageModel, before: list[int], after: list[int]) -> list[Found]:
+    """Log probabilities of `after`, each given all that is before it, and what is likeliest."""
+    found: list[Found] = []
     if not before:
         found += _gathered(lm.model.start_logits(), torch.tensor(after[:1]))
     inputs = torch.tensor([*before, *after])[:-1]  # (T,)
@@ -146,10 +159,12 @@ def _logprobs(lm: LanguageModel, before: list[int], after: list[int]) -> list[fl
     return found
 
 
-def _gathered(logits: Tensor, targets: Tensor) -> list[float]:
-    """From logits (T, V): the log probability of each target (T,)."""
-    found: list[float] = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].tolist()
-    return found
+def _gathered(logits: Tensor, targets: Tensor) -> list[Found]:
+    """From logits (T, V): of each target (T,) the log probability, then the likeliest token's."""
+    logprobs = logits.log_softmax(-1)
+    best, likeliest = logprobs.max(-1)
+    given = logprobs.gather(1, targets[:, None])[:, 0]
+    return list(zip(given.tolist(), likeliest.tolist(), best.tolist(), strict=True))
 
 
 def _batches(lm: LanguageModel, corpus: TextSource) -> tuple[Iterable[Batch], bool, int]:

@@ -5,12 +5,12 @@ either is lost nothing is: the caller is told to ask again.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from lstmcore.config import parse_sampling
 from worker import logs, models
 from worker.backend import Backend
-from worker.errors import InvalidInput, Unavailable
+from worker.errors import InvalidInput, NotFound, Unavailable
 from worker.naming import new_id
 from worker.queue import ANSWER_PREDICTION
 from worker.records import Json
@@ -64,7 +64,7 @@ def _items(backend: Backend, request: str, prompts: int, timeout: float) -> Iter
     answers = backend.live.answers(request, timeout)
     for item in answers:
         if item["type"] == "error":
-            _raise(item)
+            raise_error(item)
         results += item["type"] == "result"
         yield item
         if results == prompts:
@@ -72,8 +72,10 @@ def _items(backend: Backend, request: str, prompts: int, timeout: float) -> Iter
     raise Unavailable(f"no predictor answered within {timeout:g} seconds; ask again in a moment")
 
 
-def _raise(item: Json) -> None:
+def raise_error(item: Json) -> NoReturn:
     """What went wrong in the predictor, as an error of this side."""
+    if item["code"] == "NotFound":
+        raise NotFound(item["message"])
     if item["code"] in ("StoreError", "Damaged", "Unavailable", "internal"):
         raise Unavailable(item["message"])
     raise InvalidInput(item["message"], item.get("errors") or None)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,7 @@ from lstmcore.sampling import LanguageModel, load_model, stream
 from worker import leases, models
 from worker.backend import Backend
 from worker.errors import Damaged, NotFound, StoreError, Unavailable
+from worker.insight_answers import answer_question
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Model
 
@@ -69,19 +71,36 @@ class Predictor:
         live = self._backend.live
         if not live.is_wanted(request):
             return
-        try:
+        with self._telling(request):
             for index, prompt in enumerate(prompts):
                 for item in self._predict(identifier, prompt, sampling):
                     if not live.send_answer(request, item | {"index": index}):
                         return
+
+    def look(self, request: str, identifier: str, question: str, arguments: Json) -> None:
+        """Answer one of `worker.insights`'s questions about a model, if anybody still waits."""
+        if not self._backend.live.is_wanted(request):
+            return
+        with self._telling(request):
+            began = perf_counter()
+            model, loaded = self._models.get(identifier)
+            found = answer_question(loaded, question, arguments)
+            seconds = round(perf_counter() - began, 6)
+            result = found | {"model": model.id, "seconds": seconds}
+            self._backend.live.send_answer(request, {"type": "result", "result": result})
+
+    @contextmanager
+    def _telling(self, request: str) -> Iterator[None]:
+        """Tell whoever waits what went wrong: nobody must wait for nothing."""
+        try:
+            yield
         except (*EXPECTED_ERRORS, Unavailable) as error:
-            live.send_answer(request, _error_item(error))
+            self._backend.live.send_answer(request, _error_item(error))
         except Exception:
-            # The one who waits must not wait for nothing; the trace is for the log.
-            live.send_answer(
+            self._backend.live.send_answer(
                 request, {"type": "error", "code": "internal", "message": "the predictor failed"}
             )
-            raise
+            raise  # the trace is for the log
 
     def run(self, claim: leases.Claim) -> Job:
         """Run a prediction job to its end and publish the result.

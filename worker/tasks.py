@@ -23,7 +23,7 @@ from celery import signals
 from worker import beats, leases, logs, shutdown
 from worker.backend import Backend, open_backend
 from worker.errors import LeaseLost, StoreError, Unavailable
-from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, QueueName, app
+from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, ANSWER_QUESTION, QueueName, app
 from worker.records import WorkerInfo
 
 log = logging.getLogger(__name__)
@@ -109,6 +109,14 @@ def answer_prediction(
 ) -> None:
     """Answer somebody who waits."""
     _process.predictor(str(task.request.hostname)).answer(request, model, prompts, sampling)
+
+
+@app.task(bind=True, name=ANSWER_QUESTION)
+def answer_question(
+    task: Any, request: str, model: str, question: str, arguments: dict[str, Any]
+) -> None:
+    """Look into a model for somebody who waits."""
+    _process.predictor(str(task.request.hostname)).look(request, model, question, arguments)
 
 
 @signals.setup_logging.connect

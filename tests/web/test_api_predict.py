@@ -109,6 +109,22 @@ def test_no_predictor_is_503_with_a_time_to_ask_again(
     assert int(response.headers["Retry-After"]) > 0
 
 
+def test_nobody_to_ask_about_a_model_is_503_too(client: FlaskClient, model: Model) -> None:
+    address = f"/api/v1/models/{model.id}/explain"
+    response = client.post(address, json={"text": "what is"}, headers=SOON)
+    problem_of(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("question", ["predict", "explain"])
+def test_a_model_deleted_meanwhile_is_404(
+    client: FlaskClient, model: Model, predictor: Callable[..., None], question: str
+) -> None:
+    predictor([{"type": "error", "code": "NotFound", "message": "there is no model m"}])
+    body = {"text" if question == "explain" else "prompt": "what is"}
+    problem_of(client.post(f"/api/v1/models/{model.id}/{question}", json=body), 404)
+
+
 def test_without_redis_predictions_are_503_and_everything_else_works(
     settings: Settings, model: Model
 ) -> None:

@@ -5,6 +5,7 @@ from flask import Blueprint
 from web.api.audit import audit
 from web.api.datasets import datasets
 from web.api.events import events
+from web.api.insights import insights
 from web.api.jobs import jobs
 from web.api.keys import keys
 from web.api.models import models
@@ -12,5 +13,5 @@ from web.api.predict import predict
 from web.api.workers import workers
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
-for resource in (datasets, jobs, events, models, predict, workers, keys, audit):
+for resource in (datasets, jobs, events, models, predict, insights, workers, keys, audit):
     api.register_blueprint(resource)
