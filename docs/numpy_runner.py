@@ -49,6 +49,8 @@ def step(weights, token, state):
 def continue_text(folder, prompt, tokens=64):
     """At most `tokens` tokens after a prompt, as text."""
     settings = json.loads((folder / "config.json").read_text("utf-8"))
+    if settings["config"]["model"]["softmax"] != "full":
+        sys.exit("This runner is for the full softmax; an adaptive one can be written as ONNX.")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     weights = read_safetensors(folder / "model.safetensors")
     size = tokenizer.get_vocab_size()

@@ -93,7 +93,15 @@ class ModelConfig(_Settings):
     tie_weights: bool = Field(
         False, description="Use the embedding as the output layer too: fewer parameters."
     )
-    softmax: Literal["full"] = Field("full", description="How probabilities are computed.")
+    softmax: Literal["full", "adaptive"] = Field(
+        "full", description="adaptive: rare words get fewer numbers; for vocabularies above 10,000."
+    )
+
+    @model_validator(mode="after")
+    def _adaptive_is_not_tied(self) -> "ModelConfig":
+        if self.softmax == "adaptive" and self.tie_weights:
+            refuse(("tie_weights",), "does not go with adaptive softmax: set it to false")
+        return self
 
 
 class TrainingConfig(_Settings):

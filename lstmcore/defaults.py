@@ -52,7 +52,7 @@ TUTORIAL: dict[str, Json] = {
 # What a training that goes on from a model has to share with it.
 SHARED = {
     "tokenizer": ("level", "lowercase", "strip_punctuation"),
-    "model": ("embed_dim", "hidden_dim", "layers", "tie_weights"),
+    "model": ("embed_dim", "hidden_dim", "layers", "tie_weights", "softmax"),
 }
 
 CHARACTERS_PER_SUBWORD = 3.5  # what byte-level BPE of a few thousand tokens reaches on prose
@@ -102,6 +102,9 @@ def default_config(preset: str, summary: CorpusSummary, asked: Mapping[str, Any]
     level = LEVEL_OF_PRESET[preset]
     tokens = expected_tokens(level, summary)
     shape = _pairs_training(summary) if summary.layout == "pairs" else _text_training(level, tokens)
+    section = asked.get("model")
+    if isinstance(section, Mapping) and section.get("softmax") == "adaptive":
+        shape["model"]["tie_weights"] = False  # it has an output layer of its own
     return {
         "preset": preset,
         "tokenizer": _tokenizer(level, summary),

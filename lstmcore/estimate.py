@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass
 
-from lstmcore.config import ModelConfig, TrainConfig
+from lstmcore.config import TrainConfig
+from lstmcore.shapes import count_parameters, rows_at_once, tails
 
 FLOAT_BYTES = 4
-GATES = 4  # input, forget, cell and output
 FLOPS_PER_SECOND = 60e9  # of one recent core, in matrix products of our sizes
 STEP_SECONDS = 0.002  # what a step costs however small the net is
 RUNTIME_BYTES = 250 * 1024 * 1024  # torch itself
 # multiply and add, forward and twice backward
 FLOPS_PER_WEIGHT = 6
-# Logits that are looked at together: few enough to stay near the processor, and rows enough for
-# the matrix products to be fast (lstmcore.loss).
-CHUNK_VALUES = 2 * 2**20
-FEWEST_ROWS = 128
+SHARE_OF_RARE = 0.15  # of all tokens, roughly
 OPTIMIZER_COPIES = {"adamw": 2, "adam": 2, "sgd": 0}
 
 
@@ -26,21 +23,6 @@ class Estimate:
     memory_bytes: int  # at the peak of training
     steps: int  # of the optimizer
     seconds: float  # on `threads` cores
-
-
-def count_parameters(model: ModelConfig, vocabulary: int) -> int:
-    """Exactly the numbers the network learns, for a vocabulary of that many modelled tokens."""
-    embed, hidden = model.embed_dim, model.hidden_dim
-    total = vocabulary * embed
-    for layer in range(model.layers):
-        inputs = embed if layer == 0 else hidden
-        total += GATES * hidden * (inputs + hidden + 2)  # torch keeps two biases
-    if model.tie_weights:
-        # the output layer is the embedding; a projection without bias makes the sizes fit
-        total += 0 if hidden == embed else hidden * embed
-    else:
-        total += vocabulary * hidden
-    return total + vocabulary
 
 
 def estimate(
@@ -71,6 +53,9 @@ def estimate(
     parameters = count_parameters(model, vocabulary)
     # looking up an embedding costs nothing; used as the output layer too, it is multiplied
     multiplied = parameters - (0 if model.tie_weights else vocabulary * model.embed_dim)
+    if model.softmax == "adaptive":  # rare tokens are computed where they occur
+        rare = sum(tail.tokens * tail.width for tail in tails(model.hidden_dim, vocabulary))
+        multiplied -= round(rare * (1 - SHARE_OF_RARE))
     flops = float(FLOPS_PER_WEIGHT) * multiplied * trained * training.epochs
     seconds = flops / (flops_per_second * threads) + steps * STEP_SECONDS
     if training.max_seconds is not None:
@@ -91,7 +76,6 @@ def _memory_bytes(
     copies = 3 + OPTIMIZER_COPIES[config.training.optimizer]
     # embedding, and for each layer gates, cells and hidden states, forward and backward
     activations = step_tokens * (model.embed_dim + model.layers * model.hidden_dim * 8) * 2
-    rows = max(FEWEST_ROWS, CHUNK_VALUES // vocabulary)
-    logits = min(step_tokens, rows) * vocabulary * 2  # before and after the softmax
+    logits = min(step_tokens, rows_at_once(vocabulary)) * vocabulary * 2  # and probabilities
     values = parameters * copies + activations + logits + tokens
     return RUNTIME_BYTES + FLOAT_BYTES * values

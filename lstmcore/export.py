@@ -21,7 +21,7 @@ from lstmcore.checkpoint import (
 from lstmcore.config import TrainConfig
 from lstmcore.corpus import Layout
 from lstmcore.errors import CheckpointError, TokenizerError
-from lstmcore.model import LSTMLanguageModel, expected_shapes
+from lstmcore.model import LSTMLanguageModel
 from lstmcore.model_record import (
     CARD,
     FILES,
@@ -31,6 +31,7 @@ from lstmcore.model_record import (
     ModelRecord,
     parse_model_record,
 )
+from lstmcore.shapes import expected_shapes
 from lstmcore.tokenizer import Tokenizer
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from lstmcore.config import ModelConfig
+from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax
 
 State = tuple[Tensor, Tensor]  # what the network remembers: h and c, each (L, B, H)
 
@@ -40,12 +41,16 @@ class LSTMLanguageModel(nn.Module):
             if tied and config.hidden_dim != config.embed_dim
             else None
         )
-        self.output = nn.Linear(config.embed_dim if tied else config.hidden_dim, vocabulary)
+        self.output: FullSoftmax | AdaptiveSoftmax
+        if config.softmax == "adaptive":
+            self.output = AdaptiveSoftmax(config.hidden_dim, vocabulary)
+        else:
+            self.output = FullSoftmax(config.embed_dim if tied else config.hidden_dim, vocabulary)
         self._cells = self.lstm.all_weights  # of each layer; asking nn.LSTM at each step is slow
         self.dropout, self.locked = config.dropout, config.locked_dropout
         self.embedding_dropout = config.embedding_dropout
         self.tied = tied
-        if tied:
+        if tied and isinstance(self.output, FullSoftmax):
             self.output.weight = self.embedding.weight
             nn.init.uniform_(self.embedding.weight, -TIED_RANGE, TIED_RANGE)
             nn.init.zeros_(self.output.bias)
@@ -139,7 +144,7 @@ class LSTMLanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.output.bias.device
+        return self.embedding.weight.device
 
     @property
     def _drops_between_layers_itself(self) -> bool:
@@ -157,7 +162,7 @@ class LSTMLanguageModel(nn.Module):
         if self.embedding_dropout == 0 or not self.training:
             return embedded
         kept = nn.functional.dropout(
-            embedded.new_ones(len(self.output.bias)), self.embedding_dropout
+            embedded.new_ones(self.embedding.num_embeddings), self.embedding_dropout
         )
         return embedded * kept[ids, None]  # (V,) by ids (B, T)
 
@@ -175,24 +180,3 @@ class LSTMLanguageModel(nn.Module):
             return hidden
         projected: Tensor = self.projection(hidden)  # (..., H) -> (..., E)
         return projected
-
-
-def expected_shapes(vocabulary: int, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each tensor of such a network, without making one.
-
-    Written out, not asked of a network on torch's "meta" device: that costs nearly two seconds the
-    first time, and the first reader of a model would wait for it.
-    """
-    embed, hidden, tied = config.embed_dim, config.hidden_dim, config.tie_weights
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary, embed)}
-    for layer in range(config.layers):
-        inputs = embed if layer == 0 else hidden
-        shapes[f"lstm.weight_ih_l{layer}"] = (4 * hidden, inputs)
-        shapes[f"lstm.weight_hh_l{layer}"] = (4 * hidden, hidden)
-        shapes[f"lstm.bias_ih_l{layer}"] = (4 * hidden,)
-        shapes[f"lstm.bias_hh_l{layer}"] = (4 * hidden,)
-    if tied and hidden != embed:
-        shapes["projection.weight"] = (embed, hidden)
-    if not tied:
-        shapes["output.weight"] = (vocabulary, hidden)
-    return shapes | {"output.bias": (vocabulary,)}

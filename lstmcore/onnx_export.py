@@ -5,7 +5,7 @@ runtime, and neither torch nor this library. The graph is written node by node f
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from torch import Tensor
 from lstmcore.checkpoint import replace_durably
 from lstmcore.errors import LSTMError
 from lstmcore.export import LanguageModel
+from lstmcore.shapes import SPECIAL_TOKENS
+from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax
 
 OPSET = 17  # LSTM of opset 14 and later; read by onnxruntime 1.12 and newer
 IR_VERSION = 8
@@ -66,10 +68,10 @@ def _graph(lm: LanguageModel, helper: Any) -> Any:
         weights["projection"] = network.projection.weight.T  # (H, E)
         nodes.append(helper.make_node("MatMul", [below, "projection"], ["projected"]))
         below = "projected"
-    weights |= {"output_weight": network.output.weight.T, "output_bias": network.output.bias}
+    output = _output(helper, network.output, below)
+    weights |= output.weights
     nodes += [
-        helper.make_node("MatMul", [below, "output_weight"], ["scores"]),  # (T, B, V)
-        helper.make_node("Add", ["scores", "output_bias"], ["logits_by_time"]),
+        *output.nodes,
         helper.make_node("Transpose", ["logits_by_time"], ["logits"], perm=[1, 0, 2]),
         helper.make_node("Concat", [f"h_after_{n}" for n in range(layers)], ["h_after"], axis=0),
         helper.make_node("Concat", [f"c_after_{n}" for n in range(layers)], ["c_after"], axis=0),
@@ -93,6 +95,10 @@ def _graph(lm: LanguageModel, helper: Any) -> Any:
         [
             helper.make_tensor("one", int64, [1], [1]),  # the axis of directions
             *(
+                helper.make_tensor(name, int64, [len(sizes)], sizes)
+                for name, sizes in output.sizes.items()
+            ),
+            *(
                 helper.make_tensor(name, float32, tensor.shape, _bytes(tensor), raw=True)
                 for name, tensor in weights.items()
             ),
@@ -112,6 +118,59 @@ def _layer(helper: Any, layer: int, hidden: int) -> list[Any]:
         ),
         helper.make_node("Squeeze", [f"directions_{layer}", "one"], [f"layer_{layer + 1}"]),
     ]  # fmt: skip
+
+
+class _Output(NamedTuple):
+    """The nodes from the last layer's memory to `logits_by_time`, and what they need."""
+
+    nodes: list[Any]
+    weights: dict[str, Tensor]
+    sizes: dict[str, list[int]]  # of the parts that something is split into
+
+
+def _output(helper: Any, layer: FullSoftmax | AdaptiveSoftmax, below: str) -> _Output:
+    if isinstance(layer, FullSoftmax):
+        nodes, weights = _linear(helper, layer, below, "output", "logits_by_time")
+        return _Output(nodes, weights, {})
+    turns = [f"turn_{n}" for n in range(len(layer.tails))]
+    parts = ["frequent"]
+    nodes, weights = _linear(helper, layer.head, below, "head", "head_scores")
+    nodes += [
+        helper.make_node("LogSoftmax", ["head_scores"], ["head_logprobs"], axis=-1),
+        helper.make_node("Split", ["head_logprobs", "turns"], ["frequent", *turns], axis=-1),
+    ]
+    for tail, turn in zip(layer.tails, turns, strict=True):
+        name = turn.replace("turn", "tail")
+        weights[f"{name}_down"] = tail.down.weight.T
+        nodes.append(helper.make_node("MatMul", [below, f"{name}_down"], [f"{name}_features"]))
+        more, others = _linear(helper, tail.up, f"{name}_features", name, f"{name}_scores")
+        weights |= others
+        nodes += [
+            *more,
+            helper.make_node("LogSoftmax", [f"{name}_scores"], [f"{name}_within"], axis=-1),
+            helper.make_node("Add", [f"{name}_within", turn], [name]),
+        ]
+        parts.append(name)
+    nodes += [  # from ranks to ids: the special tokens go last
+        helper.make_node("Concat", parts, ["ranked"], axis=-1),
+        helper.make_node("Split", ["ranked", "special_first"], ["special", "others"], axis=-1),
+        helper.make_node("Concat", ["others", "special"], ["logits_by_time"], axis=-1),
+    ]
+    sizes = {
+        "turns": [layer.frequent, *(1 for _ in turns)],
+        "special_first": [SPECIAL_TOKENS, layer.vocabulary - SPECIAL_TOKENS],
+    }
+    return _Output(nodes, weights, sizes)
+
+
+def _linear(
+    helper: Any, layer: FullSoftmax, below: str, name: str, result: str
+) -> tuple[list[Any], dict[str, Tensor]]:
+    nodes = [
+        helper.make_node("MatMul", [below, f"{name}_weight"], [f"{name}_products"]),
+        helper.make_node("Add", [f"{name}_products", f"{name}_bias"], [result]),
+    ]
+    return nodes, {f"{name}_weight": layer.weight.T, f"{name}_bias": layer.bias}
 
 
 def _in_onnx_order(weight: Tensor) -> Tensor:

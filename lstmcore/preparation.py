@@ -29,14 +29,16 @@ def learn_tokenizer(
     """
     if config.preset == "tutorial":
         return tutorial_tokenizer(in_memory(corpus), config.tokenizer)
+    by_frequency = config.model.softmax == "adaptive"
     if cache is None:
-        return Tokenizer.train(config.tokenizer, corpus.texts())
-    settings = hashlib.sha256(config.tokenizer.model_dump_json().encode()).hexdigest()
+        return Tokenizer.train(config.tokenizer, corpus.texts(), by_frequency=by_frequency)
+    kind = f"{config.tokenizer.model_dump_json()}{by_frequency}"
+    settings = hashlib.sha256(kind.encode()).hexdigest()
     text = (fingerprint or Fingerprint.of(corpus)).sha256
     path = cache / f"{text[:40]}-{settings[:24]}.tokenizer.json"
     with suppress(OSError, UnicodeDecodeError, TokenizerError):  # not there, or damaged
         return Tokenizer.from_json(path.read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.train(config.tokenizer, corpus.texts())
+    tokenizer = Tokenizer.train(config.tokenizer, corpus.texts(), by_frequency=by_frequency)
     with suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")

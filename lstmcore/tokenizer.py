@@ -60,17 +60,23 @@ class Tokenizer:
 
     @classmethod
     def train(
-        cls, config: TokenizerConfig, texts: Iterable[Text], *, ascii_only: bool = False
+        cls,
+        config: TokenizerConfig,
+        texts: Iterable[Text],
+        *,
+        ascii_only: bool = False,
+        by_frequency: bool = False,
     ) -> "Tokenizer":
         """Learn a vocabulary of at most `config.vocab_size` tokens, specials not counted.
 
         A long text may come as an iterator of its blocks.
 
-        `ascii_only` is the tutorial's rule: everything but a-z, A-Z and space is removed.
+        `ascii_only` is the tutorial's rule: everything but a-z, A-Z and space is removed. Ids are
+        in the order of the sorted tokens, or of their frequency, as adaptive softmax needs them.
         Raises TokenizerError when nothing is left to learn from.
         """
         kind = Kind(config.level, config.lowercase, config.strip_punctuation, ascii_only)
-        return cls(build(kind, learn_model(kind, config, texts)), kind)
+        return cls(build(kind, learn_model(kind, config, texts, by_frequency=by_frequency)), kind)
 
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":

@@ -18,7 +18,7 @@ from lstmcore.device import choose_device
 from lstmcore.encoding import Fingerprint
 from lstmcore.errors import CheckpointError, TokenizerError
 from lstmcore.export import LanguageModel
-from lstmcore.model import LSTMLanguageModel, State, expected_shapes
+from lstmcore.model import LSTMLanguageModel, State
 from lstmcore.optimizers import (
     expected_optimizer_shapes,
     load_optimizer_tensors,
@@ -27,6 +27,7 @@ from lstmcore.optimizers import (
 )
 from lstmcore.preparation import learn_tokenizer, make_batches
 from lstmcore.progress import Progress
+from lstmcore.shapes import expected_shapes
 from lstmcore.tokenizer import Tokenizer
 from lstmcore.tutorial_batches import TutorialBatches
 from lstmcore.warmstart import grown_tokenizer, take_over

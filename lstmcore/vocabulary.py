@@ -12,15 +12,20 @@ from lstmcore.errors import TokenizerError
 from lstmcore.pipelines import SPECIALS, Kind, Text, build, cleaner, empty_model, pieces
 
 
-def learn_model(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> models.Model:
+def learn_model(
+    kind: Kind, config: TokenizerConfig, texts: Iterable[Text], *, by_frequency: bool = False
+) -> models.Model:
     """A model with a sorted vocabulary of at most `config.vocab_size` tokens, then the specials.
 
-    Subwords are in the order they were learned. Raises TokenizerError when there is nothing.
+    Sorted as text, or `by_frequency`, the frequent ones first. Subwords are in the order they were
+    learned, which is nearly that of frequency. Raises TokenizerError when there is nothing.
     """
     if kind.level == "subword":
         return _train_subwords(kind, config, texts)
     count = _count_characters if kind.level == "char" else _count_words
-    vocabulary = sorted(count(kind, config, texts))
+    vocabulary = count(kind, config, texts)
+    if not by_frequency:
+        vocabulary.sort()
     if not vocabulary:
         raise TokenizerError(_nothing_left(kind, config))
     entries = {token: index for index, token in enumerate(chain(vocabulary, SPECIALS))}
@@ -45,7 +50,8 @@ def cleaned_parts(text: Text, kind: Kind, cleaning: normalizers.Normalizer | Non
         yield cleaning.normalize_str(part) if cleaning else part
 
 
-def _count_characters(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> Iterable[str]:
+def _count_characters(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> list[str]:
+    """The characters to keep, the frequent ones first."""
     counts: Counter[str] = Counter()
     cleaning = cleaner(kind)
     for text in texts:
@@ -56,7 +62,8 @@ def _count_characters(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]
     return [character for character, count in kept if count >= config.min_count]
 
 
-def _count_words(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> Iterable[str]:
+def _count_words(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> list[str]:
+    """The words to keep, the frequent ones first."""
     learner = build(kind, empty_model(kind))
     trainer = trainers.WordLevelTrainer(
         vocab_size=config.vocab_size,
@@ -65,7 +72,8 @@ def _count_words(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> 
         special_tokens=[],
     )
     learner.train_from_iterator(_training_texts(texts, kind), trainer)
-    return learner.get_vocab(with_added_tokens=False)
+    found = learner.get_vocab(with_added_tokens=False)  # numbered by frequency, then as text
+    return sorted(found, key=found.__getitem__)
 
 
 def _train_subwords(kind: Kind, config: TokenizerConfig, texts: Iterable[Text]) -> models.BPE:

@@ -15,11 +15,12 @@ from lstmcore.tokenizer import Tokenizer
 def grown_tokenizer(config: TrainConfig, corpus: TextSource, parent: LanguageModel) -> Tokenizer:
     """The parent's vocabulary and what the corpus adds to it.
 
-    Subwords spell everything, so theirs stays as it is. Raises ConfigError when the configuration
+    Subwords spell everything, so theirs stays as it is; so does that of an adaptive softmax, whose
+    parts are cut to the vocabulary's size. Raises ConfigError when the configuration
     is not one that can take over the parent's weights.
     """
     check_continues(config, parent.config)
-    if config.tokenizer.level == "subword":
+    if config.tokenizer.level == "subword" or config.model.softmax == "adaptive":
         return parent.tokenizer
     old, new = parent.tokenizer, learn_tokenizer(config, corpus)
     tokens = {t.token(index) for t in (old, new) for index in range(t.unk_id)}
@@ -41,7 +42,7 @@ def take_over(model: LSTMLanguageModel, tokenizer: Tokenizer, parent: LanguageMo
     mine = model.tensors()
     with torch.no_grad():
         for name, tensor in parent.model.tensors().items():
-            if name.startswith(("embedding.", "output.")):
+            if len(tensor) == old.modelled_size and name.startswith(("embedding.", "output.")):
                 mine[name][:] = tensor.mean(0)
                 mine[name][rows] = tensor  # (V of the parent, ...)
             else:

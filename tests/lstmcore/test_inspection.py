@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from lstmcore import inspection
 from lstmcore.config import Level, ModelConfig, TokenizerConfig, TrainConfig, resolve_config
 from lstmcore.corpus import Corpus, summarize
-from lstmcore.estimate import count_parameters, estimate
+from lstmcore.estimate import estimate
 from lstmcore.inspection import preview
 from lstmcore.model import LSTMLanguageModel
+from lstmcore.shapes import count_parameters
 
 LINES = Corpus("lines", ("the cat sat", "the dog sat", "the cat sat", "a zebra ran"))
 

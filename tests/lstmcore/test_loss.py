@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lstmcore import loss
+from lstmcore import cross_entropy
 from lstmcore.batches import IGNORED, Batch
 from lstmcore.config import ModelConfig
-from lstmcore.loss import batch_loss, linear_cross_entropy
+from lstmcore.cross_entropy import linear_cross_entropy
+from lstmcore.loss import batch_loss
 from lstmcore.model import LSTMLanguageModel
 
 N, H, V = 7, 3, 5
@@ -24,8 +25,7 @@ def layer(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, T
 
 @pytest.fixture(params=[1, 2, 3, 100], ids="{} rows".format)
 def rows_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "FEWEST_ROWS", request.param)
-    monkeypatch.setattr(loss, "CHUNK_VALUES", 1)
+    monkeypatch.setattr(cross_entropy, "rows_at_once", lambda _: request.param)
 
 
 @pytest.mark.usefixtures("rows_at_a_time")

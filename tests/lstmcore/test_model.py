@@ -11,9 +11,10 @@ from lstmcore.batches import IGNORED, Pair, StreamBatches, padded, split_lines, 
 from lstmcore.config import ModelConfig, TrainingConfig
 from lstmcore.encoding import Ids
 from lstmcore.loss import batch_loss
-from lstmcore.model import LSTMLanguageModel, expected_shapes
+from lstmcore.model import LSTMLanguageModel
 from lstmcore.optimizers import make_optimizer
 from lstmcore.ring import Ring
+from lstmcore.shapes import expected_shapes
 from tests.lstmcore.trainings import TEXT, config
 
 SHAPES = [

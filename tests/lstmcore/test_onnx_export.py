@@ -19,6 +19,7 @@ SHAPES = {
     "one layer": {},
     "three layers": {"layers": 3, "dropout": 0.3},
     "tied": {"layers": 2, "tie_weights": True},
+    "adaptive": {"softmax": "adaptive"},
 }
 
 
@@ -27,6 +28,7 @@ def model(corpus: Corpus, settings: Any) -> LanguageModel:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.usefixtures("small_tails")
 def test_parity_with_the_network(shape: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     lm = model(LINES, config(LINES, "word", **SHAPES[shape]))

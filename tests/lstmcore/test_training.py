@@ -41,6 +41,8 @@ KINDS: list[tuple[str, str, dict[str, Any]]] = [
     ("pairs", "word", {"optimizer": "adam", "schedule": "constant", "validation_fraction": 0.0}),
     ("pairs", "char", {"optimizer": "sgd", "layers": 2, "dropout": 0.1, "clip_norm": 0.0}),
     ("pairs", "subword", {"optimizer": "adamw", "batch_size": 3}),
+    ("text", "word", {"softmax": "adaptive", "dropout": 0.2}),
+    ("pairs", "subword", {"softmax": "adaptive", "optimizer": "adam"}),
     ("text", "subword", {"layers": 2, "dropout": 0.3, "locked_dropout": True}),
     ("lines", "subword", {"optimizer": "sgd", "schedule": "constant", "embedding_dropout": 0.4}),
     (
@@ -57,6 +59,7 @@ KINDS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.usefixtures("small_tails")
 @pytest.mark.parametrize("items", [1, 4])
 @pytest.mark.parametrize(("layout", "preset", "settings"), KINDS)
 def test_resumed_is_uninterrupted(

@@ -138,7 +138,7 @@ def test_every_setting_has_a_label_and_its_sentence(client: FlaskClient) -> None
     labels = {label.get("for") for label in elements(page, "label")}
     boxes = {str(box["name"]): box for tag in ("input", "select") for box in elements(page, tag)}
     shown = [name for name in FIELD_HELP if name.count(".") and not name.startswith("sampling.")]
-    for name in set(shown) - {"model.softmax"}:  # it has one value: nothing to choose
+    for name in shown:
         assert boxes[name]["id"] in labels
         assert f'id="{boxes[name]["aria-describedby"]}"' in page
 
