@@ -19,7 +19,7 @@ from lstmcore.training import Evaluated, Trainer
 
 MODEL = {"embed_dim": 200, "hidden_dim": 200, "layers": 2, "dropout": 0.2, "tie_weights": False}
 TRAINING = {
-    "batch_size": 20, "bptt": 35, "learning_rate": 2e-3, "clip_norm": 1.0, "warmup": 200,
+    "batch_size": 20, "bptt": 35, "learning_rate": 2e-3, "clip_norm": 1.0, "warmup": 100,
     "validation_fraction": 0.02, "seed": 1,
 }  # fmt: skip
 
