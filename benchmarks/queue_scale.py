@@ -4,8 +4,9 @@
     python -m benchmarks.queue_scale --database postgresql://postgres@127.0.0.1/scratch
 
 Fills the records with 1,000, 10,000 and 100,000 jobs, half of them of the owner who asks. All are
-finished but for `--waiting` (200: one before each of 200 workers). Times what is asked most often,
-then counts the SQL statements of one slice. A database that is named is emptied first.
+finished but for `--waiting`, 20 of an owner (200: one before each of 200 workers; -1: all). Times
+what is asked most often, then counts the SQL statements of one slice. A database that is named is
+emptied first.
 """
 
 import argparse
@@ -22,22 +23,27 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import database, jobs, leases, recovery, submissions
+from worker import database, jobs, leases, quotas, recovery, scheduling, transitions
 from worker.backend import Backend, open_backend
 from worker.database import now
 from worker.leases import Publication
-from worker.records import JobState, Json, Progress, StoredFile
+from worker.records import JobState, Json, Priority, Progress, StoredFile
 from worker.settings import Settings
 
 SIZES = (1_000, 10_000, 100_000)
 OWNERS = 50
+WAITING_OF_AN_OWNER = 20
 ROUNDS = 31
+NORMAL = scheduling.PRIORITIES[Priority.NORMAL]
 BATCH = 5_000
 Operation = Callable[[], object]
 
 
 class SilentLive:
     """No Redis: only the records are measured."""
+
+    def count(self, *_fields: object) -> None:
+        """Nobody counts."""
 
     def progress(self, _jobs: object) -> Json:
         return {}
@@ -125,7 +131,7 @@ def one_slice(backend: Backend) -> None:
         state=JobState.RUNNING,
         progress=Progress(step=number),
         checkpoint=StoredFile(f"checkpoints/{claim.job.id}/{number}", "0" * 64, 1),
-        slice={"to_step": number},
+        slice={"from_step": 0, "to_step": number, "seconds": 1.0},
     )
     leases.publish(backend, claim, publication)
 
@@ -133,7 +139,7 @@ def one_slice(backend: Backend) -> None:
 def quota(backend: Backend, owner: str) -> None:
     """The part of a submit that looks at the other jobs."""
     with backend.database.reading() as connection:
-        jobs._check_quota(connection, owner, 10**9)
+        quotas.check_active(connection, owner, 10**9)
 
 
 def empty(backend: Backend) -> None:
@@ -152,9 +158,15 @@ def fill(backend: Backend, size: int, waiting: int) -> None:
         for number in range(first, min(first + BATCH, size)):
             created = began - (size - number)
             waits = number >= size - waiting
-            rows.append(jobs_row(number, created, JobState.QUEUED if waits else JobState.SUCCEEDED))
+            # Half of what is finished is one owner's; of what waits everybody has as much.
+            owner = 0 if number % 2 else number % OWNERS
+            owner = (size - 1 - number) // WAITING_OF_AN_OWNER if waits else owner
+            state = JobState.QUEUED if waits else JobState.SUCCEEDED
+            rows.append(jobs_row(number, f"owner {owner}", created, state))
         with backend.database.writing() as connection:
             connection.execute(sa.insert(database.jobs), rows)
+            for owner in {row["owner"] for row in rows}:
+                scheduling.make_known(connection, owner)
     if backend.database.engine.dialect.name == "postgresql":
         with backend.database.engine.connect().execution_options(
             isolation_level="AUTOCOMMIT"
@@ -162,21 +174,25 @@ def fill(backend: Backend, size: int, waiting: int) -> None:
             connection.exec_driver_sql("vacuum analyze")
 
 
-def jobs_row(number: int, created: float, state: JobState) -> Json:
+def jobs_row(number: int, owner: str, created: float, state: JobState) -> Json:
     """One job; large enough to be like a real one."""
     config = {"preset": "tutorial", "notes": json.dumps({"padding": "x" * 800})}
     return {
-        **jobs._new_row(),
+        **scheduling.line_up(NORMAL),
+        **{"slices": 0, "version": 1, "metrics": {}, "lease_epoch": 0, "attempts": 0},
+        **{"lost_leases": 0, "postponements": 0, "not_before": 0.0, "served_at": 0.0},
+        "progress": transitions.progress_json(Progress()),
         "id": f"job-{number:020d}",
-        "owner": "owner 0" if number % 2 else f"owner {number % OWNERS}",
+        "owner": owner,
         "kind": "train",
         "name": f"job {number}",
         "state": state,
-        "priority": submissions.NORMAL_PRIORITY,
+        "priority": NORMAL,
         "config": config,
         "created_at": created,
         "waiting_since": created,
         "notified_at": created,
+        "ages_at": None,
         "finished_at": None if state is JobState.QUEUED else created + 1,
     }
 

@@ -4,12 +4,13 @@ Opening one starts no process. A backend belongs to the process that opened it: 
 child opens its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.database import Database
 from worker.live import Live
 from worker.queue import Doorbell
+from worker.scheduling import Places
 from worker.settings import Settings
 from worker.store import ArtifactStore
 
@@ -23,6 +24,7 @@ class Backend:
     store: ArtifactStore  # immutable files
     live: Live  # may vanish at any moment
     doorbell: Doorbell  # may ring twice or not at all
+    places: Places = field(default_factory=Places)  # in the queue, as last counted
 
     def token_ids(self, dataset: str) -> Path:
         """Where this machine keeps a text's token ids while it is trained on; may be removed."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import database, paging, quotas, scheduling, transitions
+from worker import database, paging, quotas, transitions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import NotFound, WrongState
@@ -32,7 +32,7 @@ def get(backend: Backend, owner: str, identifier: str) -> Job:
     """One job of this owner, with its place in the queue and live progress. Raises NotFound."""
     with backend.database.reading() as connection:
         row = _row(connection, owner, identifier)
-        place = scheduling.positions(connection, [identifier]) if _waits(row) else {}
+        place = backend.places.of(connection, [identifier] if _waits(row) else [])
     live = backend.live.progress([identifier]) if row.state == JobState.RUNNING else {}
     return transitions.read_job(row, place.get(identifier), live.get(identifier))
 
@@ -63,7 +63,7 @@ def list_page(
         page: Page[Any] = paging.page_of(
             connection, query, TABLE, after=after, limit=limit, read=lambda row: row
         )
-        places = scheduling.positions(connection, [row.id for row in page.data if _waits(row)])
+        places = backend.places.of(connection, [row.id for row in page.data if _waits(row)])
     running = [row.id for row in page.data if row.state == JobState.RUNNING]
     live = backend.live.progress(running)
     found = [transitions.read_job(row, places.get(row.id), live.get(row.id)) for row in page.data]

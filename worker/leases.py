@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from worker import counters, events, quotas, transitions
 from worker.backend import Backend
-from worker.database import insert, jobs, now, owners
+from worker.database import jobs, now
 from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
 from worker.queue import QUEUES
 from worker.records import Job, JobKind, JobState, Json, Progress, StoredFile
-from worker.scheduling import in_order, runnable
+from worker.scheduling import line_up, next_one, runnable, served_now
 
 # The training child may die so often at one slice before the job is given up as poison.
 MOST_ATTEMPTS = 3
@@ -64,10 +64,7 @@ class Publication:
 def claim(backend: Backend, kind: JobKind, owner: str) -> Claim | None:
     """Take the fairest runnable job of a kind; None when there is none."""
     with backend.database.writing() as connection:
-        query = in_order(sa.select(jobs.c.id, jobs.c.state).where(runnable(), jobs.c.kind == kind))
-        found = connection.execute(
-            query.limit(1).with_for_update(of=jobs, skip_locked=True)
-        ).one_or_none()
+        found = next_one(connection, kind)
         if found is None:
             return None
         changes: Json = {
@@ -76,6 +73,7 @@ def claim(backend: Backend, kind: JobKind, owner: str) -> Claim | None:
             "lease_until": now() + backend.settings.lease_seconds,
             "served_at": now(),
             "notifications": 0,
+            "ages_at": None,
             "started_at": sa.func.coalesce(jobs.c.started_at, now()),
         }
         if found.state != JobState.RUNNING:
@@ -83,7 +81,7 @@ def claim(backend: Backend, kind: JobKind, owner: str) -> Claim | None:
         row = transitions.change(connection, jobs.c.id == found.id, runnable(), **changes)
         if row is None:
             return None
-        _served_now(connection, row.owner)
+        served_now(connection, row.owner)
         job = transitions.read_job(row)
         return Claim(job, epoch=row.lease_epoch, owner=owner, request_id=row.request_id)
 
@@ -278,14 +276,7 @@ def _has_no_minutes_left(connection: sa.Connection, backend: Backend, claim: Cla
 
 def _next_slice(connection: sa.Connection, claim: Claim, values: Json) -> "sa.Row[Any] | None":
     """Free the lease of a running job for whoever takes the next slice."""
-    free: Json = {
-        "lease_until": None,
-        "lease_owner": None,
-        "waiting_since": now(),
-        "not_before": now(),
-        "notified_at": now(),
-        "notifications": 0,
-    }
+    free = {"lease_until": None, "lease_owner": None, "not_before": now()} | line_up()
     return transitions.change(connection, *_fence(claim), **(values | free))
 
 
@@ -295,11 +286,4 @@ def _fence(claim: Claim) -> tuple["sa.ColumnElement[bool]", ...]:
         jobs.c.lease_epoch == claim.epoch,
         jobs.c.slices == claim.job.slices,
         jobs.c.state == JobState.RUNNING,
-    )
-
-
-def _served_now(connection: sa.Connection, owner: str) -> None:
-    statement = insert(connection, owners).values(owner=owner, served_at=now())
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["owner"], set_={"served_at": now()})
     )

@@ -14,6 +14,14 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
+class Priority(StrEnum):
+    """How soon a job's turn comes; waiting raises it."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 class JobState(StrEnum):
     """Where a job is. The last three are final and never change again."""
 
@@ -84,6 +92,7 @@ class Job:
     state: JobState
     config: Json  # train: the resolved TrainConfig; predict: model, prompts, sampling
     dataset: str | None  # id of the dataset a training reads
+    priority: Priority
     created_at: float
     started_at: float | None
     finished_at: float | None

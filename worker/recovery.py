@@ -5,7 +5,8 @@ UPDATE. `python -m worker.recovery` runs it for ever. What it does:
 
 1. A cancel or pause that the worker did not answer within seconds takes effect without it.
 2. A lease that ran out (its worker is gone, cut off or stopped) is ended; the job waits again.
-3. A job that waits while the queue holds too few messages is announced again: messages are lost
+3. A job that has waited long rises, so that nobody starves behind higher priorities.
+4. A job that waits while the queue holds too few messages is announced again: messages are lost
    when Redis is emptied, restarted or unreachable at the moment of a submit.
 """
 
@@ -23,7 +24,7 @@ from worker.database import jobs, now
 from worker.errors import Unavailable
 from worker.queue import QUEUES
 from worker.records import JobKind, JobState
-from worker.scheduling import runnable
+from worker.scheduling import raise_the_waiting, runnable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ ANSWER_SECONDS = 2.5  # a worker answers a cancel or pause sooner than this
 FIRST_REMINDER_SECONDS = 10
 MOST_REMINDER_DOUBLINGS = 6
 MOST_LOST_LEASES = 10
+MOST_MESSAGES = 1000
 LONGEST_BACK_OFF_SECONDS = 60
 
 
@@ -42,14 +44,16 @@ class Sweep:
 
     answered: int  # overdue cancels and pauses
     recovered: int  # leases that had run out
+    raised: int  # jobs that have waited so long that their turn comes sooner
     announced: int  # messages sent again
 
 
 def sweep(backend: Backend) -> Sweep:
-    """Do the three things once."""
+    """Do the four things once."""
     return Sweep(
         answered=_answer_overdue(backend),
         recovered=_recover_expired(backend),
+        raised=_raise_the_waiting(backend),
         announced=sum(_announce(backend, kind) for kind in get_args(JobKind)),
     )
 
@@ -99,6 +103,14 @@ def _recover_expired(backend: Backend) -> int:
     return recovered
 
 
+def _raise_the_waiting(backend: Backend) -> int:
+    with backend.database.reading() as connection:
+        if connection.scalar(sa.select(jobs.c.id).where(jobs.c.ages_at <= now()).limit(1)) is None:
+            return 0
+    with backend.database.writing() as connection:
+        return raise_the_waiting(connection)
+
+
 def _announce(backend: Backend, kind: JobKind) -> int:
     """Send as many messages as the queue is short of, for jobs that have waited long enough.
 
@@ -109,11 +121,17 @@ def _announce(backend: Backend, kind: JobKind) -> int:
         else_=2.0**MOST_REMINDER_DOUBLINGS,
     )
     waiting = sa.and_(runnable(), jobs.c.kind == kind)
-    due = sa.and_(waiting, jobs.c.notified_at < now() - FIRST_REMINDER_SECONDS * doublings)
+    due = sa.and_(
+        waiting,
+        jobs.c.notified_at < now() - FIRST_REMINDER_SECONDS,  # all of them: the index finds those
+        jobs.c.notified_at < now() - FIRST_REMINDER_SECONDS * doublings,
+    )
     with backend.database.reading() as connection:
         if connection.scalar(sa.select(jobs.c.id).where(due).limit(1)) is None:
             return 0
-        count = connection.scalar(sa.select(sa.func.count()).where(waiting)) or 0
+        # So many messages keep any number of workers busy until the next sweep.
+        some = sa.select(jobs.c.id).where(waiting).limit(MOST_MESSAGES).subquery()
+        count = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
     try:
         short = count - backend.live.waiting_messages(QUEUES[kind])
     except Unavailable:

@@ -1,95 +1,238 @@
 """Whose turn it is: the one ordering behind claims, queue positions and the sweep.
 
-Priority first, raised by waiting so that nobody starves; then the owner who was served least
-recently, so that owners share equally however many jobs each has; then the job served least
-recently, so that jobs share the workers slice by slice.
+The highest level first: a job's priority, raised by waiting until it stands beside the highest, so
+that nobody starves. Within a level the owner served least recently, so that owners share equally
+however many jobs each has; then the owner's job served least recently, so that jobs share the
+workers slice by slice.
+
+Every part of the order is stored (`level` and `ages_at` in the job, `served_at` in job and owner)
+and indexed: a claim costs the same however many jobs wait.
 """
 
-from collections import deque
+import time
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
-from worker.database import jobs, now, owners
-from worker.records import JobState
+from worker.database import insert, jobs, now, owners
+from worker.records import JobState, Json, Priority
 
-# A job that has waited so long counts as one priority higher, after twice as long as two.
+PRIORITIES = {priority: rank for rank, priority in enumerate(Priority)}
+TOP_LEVEL = len(PRIORITIES) - 1
+# A job that has waited so long rises by one level.
 AGEING_SECONDS = 600
+# An owner nobody has served yet comes before those who were, the longest known first.
+NEVER_SERVED = -1e10
+MOST_RAISED = 1000  # in one go: a sweep is short
+# Counting a long queue takes a while, and a place in it is no less true a moment later.
+LONG_QUEUE, KEPT_SECONDS = 1000, 1.0
 
 
-def runnable() -> "sa.ColumnElement[bool]":
-    """Rows that a worker may claim now."""
+def runnable(table: "sa.FromClause" = jobs) -> "sa.ColumnElement[bool]":
+    """Rows that a worker may claim now.
+
+    Literal states, as in the indexes' own conditions: with parameters SQLite would not use them.
+    """
+    literals: list[Any] = [
+        sa.literal_column(f"'{state}'") for state in (JobState.QUEUED, JobState.RUNNING)
+    ]
     return sa.and_(
-        jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]),
-        jobs.c.lease_until.is_(None),
-        jobs.c.not_before <= now(),
+        table.c.state.in_(literals), table.c.lease_until.is_(None), table.c.not_before <= now()
     )
 
 
-def in_order(query: "sa.Select[Any]") -> "sa.Select[Any]":
-    """The rows of `query` with the one to serve next at the top."""
-    return query.outerjoin(owners, owners.c.owner == jobs.c.owner).order_by(*_order())
-
-
-def positions(connection: sa.Connection, identifiers: Sequence[str]) -> dict[str, int]:
-    """Places in the queue, 1 = next, of those of these jobs that wait for a worker.
-
-    A job behind others of its kind only: trainings and predictions have workers of their own. Jobs
-    between two of their slices have places as well, which nobody asks for.
-    """
-    wanted = set(identifiers)
-    if not wanted:
-        return {}
+def line_up(priority: "int | sa.ColumnElement[int]" = jobs.c.priority) -> Json:
+    """The columns of a job that begins to wait, at its own priority."""
+    ages_at: Any = now() + AGEING_SECONDS
+    if isinstance(priority, int):
+        ages_at = ages_at if priority < TOP_LEVEL else None
+    else:
+        ages_at = sa.case((priority < TOP_LEVEL, ages_at))
     return {
-        row.id: place
-        for line in lines(connection).values()
-        for place, row in enumerate(line, start=1)
-        if row.id in wanted and row.state == JobState.QUEUED
+        "waiting_since": now(),
+        "level": priority,
+        "ages_at": ages_at,
+        "notified_at": now(),
+        "notifications": 0,
     }
 
 
-def lines(connection: sa.Connection) -> "dict[str, list[sa.Row[Any]]]":
-    """For each kind its runnable jobs, in the order in which they will be claimed."""
-    columns = (jobs.c.id, jobs.c.owner, jobs.c.kind, jobs.c.state, _level().label("level"))
-    rows = connection.execute(in_order(sa.select(*columns).where(runnable()))).all()
-    kinds = {row.kind for row in rows}
-    return {kind: list(_turns([row for row in rows if row.kind == kind])) for kind in kinds}
+def next_one(connection: sa.Connection, kind: str) -> Any:
+    """(id, state) of the job whose turn it is, locked; None when there is none to be had."""
+    this_kind = (jobs.c.kind == kind, runnable())
+    columns = sa.select(jobs.c.id, jobs.c.state).with_for_update(skip_locked=True).limit(1)
+    top, other = jobs.alias("top"), jobs.alias("other")
+    level = (
+        sa.select(top.c.level)
+        .where(top.c.kind == kind, runnable(top))
+        .order_by(top.c.level.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    waits = sa.select(other.c.id).where(
+        other.c.kind == kind,
+        runnable(other),
+        other.c.owner == owners.c.owner,
+        other.c.level == level,
+    )
+    owner = (
+        sa.select(owners.c.owner)
+        .where(waits.exists())
+        .order_by(owners.c.served_at, owners.c.owner)
+        .limit(1)
+    )
+    fairest = columns.where(
+        *this_kind,
+        jobs.c.level == level,
+        jobs.c.owner == owner.scalar_subquery(),
+    ).order_by(*_turn())
+    # Should others be claiming all of this owner's jobs at this moment: any one, rather than none.
+    any_one = columns.where(*this_kind).order_by(jobs.c.level.desc())
+    return connection.execute(fairest).one_or_none() or connection.execute(any_one).one_or_none()
 
 
-def _turns(rows: "list[sa.Row[Any]]") -> "Iterator[sa.Row[Any]]":
-    """Rows that are in order, in the order in which they will be claimed.
+def served_now(connection: sa.Connection, owner: str) -> None:
+    """Put an owner behind the others."""
+    statement = insert(connection, owners).values(owner=owner, served_at=now())
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["owner"], set_={"served_at": now()})
+    )
 
-    That is another order: whoever is served goes behind the other owners with the rest of his jobs.
+
+def make_known(connection: sa.Connection, owner: str) -> None:
+    """Let the turns know an owner; nothing changes for one they know."""
+    statement = insert(connection, owners).values(owner=owner, served_at=now() + NEVER_SERVED)
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def raise_the_waiting(connection: sa.Connection) -> int:
+    """Lift the jobs that have waited long enough by a level; how many."""
+    due = sa.select(jobs.c.id).where(jobs.c.ages_at <= now()).limit(MOST_RAISED)
+    later = sa.case((jobs.c.level + 1 < TOP_LEVEL, now() + AGEING_SECONDS))
+    statement = (
+        sa.update(jobs)
+        .where(jobs.c.id.in_(due), jobs.c.ages_at <= now())
+        .values(level=jobs.c.level + 1, ages_at=later)
+    )
+    return connection.execute(statement).rowcount
+
+
+class Level:
+    """The jobs of one kind at one level, as counts."""
+
+    def __init__(self, ahead: int, turns: Sequence[tuple[str, int]]) -> None:
+        """`ahead` jobs are at higher levels; `turns` are (owner, jobs), the next owner first."""
+        self.ahead = ahead
+        self.jobs = sum(count for _, count in turns)
+        self._counts = [count for _, count in turns]
+        self._turn = {owner: turn for turn, (owner, _) in enumerate(turns)}
+        self._rounds: dict[int, tuple[int, list[int]]] = {}
+
+    def knows(self, owner: str) -> bool:
+        """Whether the owner had jobs at this level when they were counted."""
+        return owner in self._turn
+
+    def place(self, owner: str, rank: int) -> int:
+        """The place, 1 = next, of an owner's job with `rank` of his own before it.
+
+        Owners take turns: until this job is served everybody has had `rank` turns, and those whose
+        turn comes before the owner's one more; or as many as he has jobs.
+        """
+        if rank not in self._rounds:
+            turns_had = sum(min(count, rank) for count in self._counts)
+            once_more = [0, *accumulate(int(count > rank) for count in self._counts)]
+            self._rounds[rank] = (turns_had, once_more)
+        turns_had, once_more = self._rounds[rank]
+        return self.ahead + turns_had + once_more[self._turn[owner]] + 1
+
+
+class Places:
+    """Tells places in the queue, from counts: nobody reads a long line for one place."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, dict[int, Level]] = {}  # kind → level →
+        self._fresh_until: dict[str, float] = {}
+
+    def of(self, connection: sa.Connection, identifiers: Sequence[str]) -> dict[str, int]:
+        """Places, 1 = next, of those of these jobs that wait for a worker.
+
+        A job is behind others of its kind only: trainings and predictions have workers of their
+        own. Jobs between two of their slices have places as well, which nobody asks for.
+        """
+        if not identifiers:
+            return {}
+        columns = (jobs.c.id, jobs.c.kind, jobs.c.level, jobs.c.owner, *_turn())
+        query = sa.select(*columns).where(
+            jobs.c.id.in_(identifiers), runnable(), jobs.c.state == JobState.QUEUED
+        )
+        return {
+            row.id: level.place(row.owner, rank)
+            for row, rank in _ranks(connection, connection.execute(query).all())
+            if (level := self._level(connection, row)) and level.knows(row.owner)
+        }
+
+    def _level(self, connection: sa.Connection, row: "sa.Row[Any]") -> Level | None:
+        kind: str = row.kind
+        if time.monotonic() > self._fresh_until.get(kind, 0.0):
+            self._levels[kind] = levels = _levels(connection, kind)
+            waiting = sum(level.jobs for level in levels.values())
+            kept = KEPT_SECONDS if waiting > LONG_QUEUE else 0.0
+            self._fresh_until[kind] = time.monotonic() + kept
+        return self._levels[kind].get(row.level)
+
+
+def _levels(connection: sa.Connection, kind: str) -> dict[int, Level]:
+    """Every level of a kind, the turns as they will be when it is reached."""
+    grouped = (
+        sa.select(jobs.c.level, jobs.c.owner, sa.func.count().label("jobs"))
+        .where(jobs.c.kind == kind, runnable())
+        .group_by(jobs.c.level, jobs.c.owner)
+        .subquery()
+    )
+    rows = connection.execute(
+        sa.select(grouped)
+        .join(owners, owners.c.owner == grouped.c.owner)
+        .order_by(owners.c.served_at, owners.c.owner)
+    ).all()
+    found: dict[int, Level] = {}
+    line, ahead = list(dict.fromkeys(row.owner for row in rows)), 0
+    for level in sorted({row.level for row in rows}, reverse=True):
+        counts = {row.owner: int(row.jobs) for row in rows if row.level == level}
+        turns = [(owner, counts[owner]) for owner in line if owner in counts]
+        found[level] = Level(ahead, turns)
+        ahead += found[level].jobs
+        # Whoever was served goes behind the others: later, the more jobs he had.
+        line = [owner for owner in line if owner not in counts]
+        line += [owner for owner, _ in sorted(turns, key=itemgetter(1))]
+    return found
+
+
+def _ranks(
+    connection: sa.Connection, rows: "Sequence[sa.Row[Any]]"
+) -> "Iterator[tuple[sa.Row[Any], int]]":
+    """Each row with how many of its owner's own jobs at its level are served before it.
+
+    Rows of one owner are counted one after the other, each from the one before.
     """
-    served: dict[str, int] = {}  # owner → his last turn
-    turn = 0
-    for _, level in groupby(rows, key=lambda row: row.level):
-        waiting: dict[str, deque[sa.Row[Any]]] = {}
-        for row in level:
-            waiting.setdefault(row.owner, deque()).append(row)
-        line = deque(sorted(waiting, key=lambda owner: served.get(owner, -1)))
-        while line:
-            owner = line.popleft()
-            yield waiting[owner].popleft()
-            served[owner] = turn = turn + 1
-            if waiting[owner]:
-                line.append(owner)
+    line = attrgetter("kind", "level", "owner")
+    for (kind, level, owner), mine in groupby(sorted(rows, key=line), key=line):
+        these = (jobs.c.kind == kind, jobs.c.level == level, jobs.c.owner == owner)
+        rank = 0
+        since: sa.ColumnElement[bool] = sa.true()
+        for row in sorted(mine, key=lambda row: row[-3:]):
+            values = zip(_turn(), row[-3:], strict=True)
+            here = sa.tuple_(*(sa.literal(value, column.type) for column, value in values))
+            between = sa.select(sa.func.count()).where(
+                runnable(), *these, since, sa.tuple_(*_turn()) < here
+            )
+            rank += connection.scalar(between) or 0
+            since = sa.tuple_(*_turn()) >= here
+            yield row, rank
 
 
-def _level() -> "sa.ColumnElement[int]":
-    """The priority of a job, raised by waiting."""
-    waited = now() - jobs.c.waiting_since
-    raised = sa.case((waited > 2 * AGEING_SECONDS, 2), (waited > AGEING_SECONDS, 1), else_=0)
-    return jobs.c.priority + raised
-
-
-def _order() -> list["sa.ColumnElement[Any]"]:
-    return [
-        _level().desc(),
-        sa.func.coalesce(owners.c.served_at, 0.0),
-        jobs.c.served_at,
-        jobs.c.created_at,
-        jobs.c.id,
-    ]
+def _turn() -> tuple["sa.ColumnElement[Any]", ...]:
+    """The order of one owner's jobs within a level."""
+    return (jobs.c.served_at, jobs.c.created_at, jobs.c.id)

@@ -20,16 +20,26 @@ from lstmcore.config import (
     parse_sampling,
     resolve_config,
 )
-from worker import database, datasets, events, jobs, logs, models, quotas, speed, transitions
+from worker import (
+    database,
+    datasets,
+    events,
+    jobs,
+    logs,
+    models,
+    quotas,
+    scheduling,
+    speed,
+    transitions,
+)
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import InvalidInput, NotFound
 from worker.naming import check_name, new_id
 from worker.queue import QUEUES
-from worker.records import Dataset, Job, JobKind, JobState, Json, Progress
+from worker.records import Dataset, Job, JobKind, JobState, Json, Priority, Progress
 
 TABLE = database.jobs
-NORMAL_PRIORITY = 1
 MOST_PROMPTS = 1000
 # A client that got no answer asks again within its own timeout, ten minutes for most.
 REPEAT_SECONDS = 600.0
@@ -55,6 +65,7 @@ def submit_train(
     dataset: str,
     config: Json,
     metadata: Mapping[str, str] | None = None,
+    priority: Priority = Priority.NORMAL,
     idempotency_key: str | None = None,
     attempt: Attempt | None = None,
 ) -> Job:
@@ -93,6 +104,7 @@ def submit_train(
         dataset=dataset,
         request=request,
         metadata=dict(metadata or {}),
+        priority=priority,
         idempotency_key=idempotency_key,
         expectation=speed.expect(backend, estimate),
         attempt=attempt,
@@ -108,6 +120,7 @@ def submit_predict(
     prompts: Sequence[str],
     sampling: Json,
     single: bool = False,
+    priority: Priority = Priority.NORMAL,
     idempotency_key: str | None = None,
 ) -> Job:
     """Accept a durable prediction for one or many prompts.
@@ -134,6 +147,7 @@ def submit_predict(
         config=config,
         dataset=None,
         request={"kind": "predict", "name": name} | config,
+        priority=priority,
         idempotency_key=idempotency_key,
     )
 
@@ -166,11 +180,14 @@ def _submit(
     config: Json,
     dataset: str | None,
     request: Json,
+    priority: Priority,
     idempotency_key: str | None,
     expectation: speed.Expectation | None = None,
     metadata: Json | None = None,
     attempt: Attempt | None = None,
 ) -> Job:
+    if priority is not Priority.NORMAL:
+        request = request | {"priority": priority}
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     identifier = new_id("job")
     if attempt and attempt.repeated and idempotency_key is None:
@@ -181,7 +198,7 @@ def _submit(
         "kind": kind,
         "name": name,
         "state": JobState.QUEUED,
-        "priority": NORMAL_PRIORITY,
+        "priority": scheduling.PRIORITIES[priority],
         "config": config,
         "dataset": dataset,
         "metadata": metadata or {},
@@ -198,7 +215,8 @@ def _submit(
                 quotas.check_active(connection, owner, backend.settings.max_active_jobs)
                 if kind == "train":
                     quotas.check_training(connection, owner, backend.settings)
-                connection.execute(sa.insert(TABLE).values(**row, **_new_row()))
+                scheduling.make_known(connection, owner)
+                connection.execute(sa.insert(TABLE).values(**row, **_new_row(row["priority"])))
                 events.append(connection, identifier, "state", {"state": JobState.QUEUED})
                 if expectation is not None:
                     speed.keep(connection, identifier, expectation)
@@ -214,9 +232,9 @@ def _submit(
     return jobs.get(backend, owner, known or identifier)
 
 
-def _new_row() -> Json:
-    """The columns that are the same for every new job."""
-    return {
+def _new_row(priority: int) -> Json:
+    """The columns that are the same for every new job of a priority."""
+    return scheduling.line_up(priority) | {
         "version": 1,
         "slices": 0,
         "progress": transitions.progress_json(Progress()),
@@ -226,10 +244,7 @@ def _new_row() -> Json:
         "lost_leases": 0,
         "postponements": 0,
         "not_before": 0.0,
-        "waiting_since": now(),
         "served_at": 0.0,
-        "notified_at": now(),
-        "notifications": 0,
         "created_at": now(),
     }
 

@@ -17,6 +17,14 @@ datasets = sa.Table(
     sa.Index("datasets_by_owner", "owner", "created_at", "id"),
 )
 
+# Jobs that a worker might take; `scheduling.runnable` asks in the same words.
+IN_LINE = "state in ('queued', 'running') and lease_until is null"
+# In the order of service; the last three only so that nothing else need be read.
+LINE = (
+    *("kind", "level", "owner", "served_at", "created_at", "id"),
+    *("not_before", "state", "lease_until"),
+)
+
 jobs = sa.Table(
     "jobs",
     metadata,
@@ -64,6 +72,8 @@ jobs = sa.Table(
     sa.Column("served_at", sa.Double, nullable=False),
     sa.Column("notified_at", sa.Double, nullable=False),
     sa.Column("notifications", sa.Integer, nullable=False),
+    sa.Column("level", sa.Integer, nullable=False, comment="the priority, raised by waiting"),
+    sa.Column("ages_at", sa.Double, comment="when the level rises next, while it waits"),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("started_at", sa.Double),
     sa.Column("finished_at", sa.Double),
@@ -73,6 +83,15 @@ jobs = sa.Table(
     sa.Index("jobs_by_state", "state", "lease_until"),
     sa.Index("jobs_by_lease", "lease_owner"),
     sa.Index("jobs_by_dataset", "dataset"),
+    *(
+        sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+        for name, columns, where in (
+            ("jobs_in_line", LINE, IN_LINE),
+            ("jobs_to_announce", ("kind", "notified_at"), IN_LINE),
+            ("jobs_that_age", ("ages_at",), "ages_at is not null"),
+            ("jobs_asked", ("pending_at",), "pending_at is not null"),
+        )
+    ),
     sa.Index(
         "jobs_with_files",
         "owner",
@@ -86,6 +105,7 @@ owners = sa.Table(
     metadata,
     sa.Column("owner", sa.String(100), primary_key=True),
     sa.Column("served_at", sa.Double, nullable=False),
+    sa.Index("owners_by_turn", "served_at", "owner"),
 )
 
 usage = sa.Table(

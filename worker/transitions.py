@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import events, models
+from worker import events, models, scheduling
 from worker.database import jobs, now
 from worker.records import Job, JobState, Json, Progress, StoredFile
 
+PRIORITY_NAMES = {rank: priority for priority, rank in scheduling.PRIORITIES.items()}
 # What a row looks like while nobody works on it.
 UNLEASED: Json = {"lease_until": None, "lease_owner": None, "pending": None, "pending_at": None}
 
@@ -46,11 +47,9 @@ def wait_again(
     row = {
         "state": JobState.QUEUED,
         "lease_epoch": jobs.c.lease_epoch + 1,
-        "waiting_since": now(),
-        "notified_at": now(),
-        "notifications": 0,
     }
-    return change(connection, *conditions, **(UNLEASED | row | values))
+    line = scheduling.line_up() if values.get("state") != JobState.PAUSED else {"ages_at": None}
+    return change(connection, *conditions, **(UNLEASED | row | line | values))
 
 
 def let_go(
@@ -85,7 +84,7 @@ def finish(
     row = change(
         connection,
         *conditions,
-        **(UNLEASED | {"lease_epoch": jobs.c.lease_epoch + 1} | values),
+        **(UNLEASED | {"lease_epoch": jobs.c.lease_epoch + 1, "ages_at": None} | values),
     )
     if row is None:
         return None
@@ -118,6 +117,7 @@ def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None 
         state=JobState(row.state),
         config=row.config,
         dataset=row.dataset,
+        priority=PRIORITY_NAMES[row.priority],
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -13,7 +13,7 @@ from tests.worker.servers import find_postgres, memory_folder, postgres
 from worker import datasets, submissions
 from worker.backend import Backend
 from worker.database import Database
-from worker.records import Job
+from worker.records import Job, Priority
 from worker.settings import Settings
 
 LINES = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
@@ -69,9 +69,17 @@ def settings(settings: Settings, database_url: str) -> Settings:
 def submit(backend: Backend) -> Submit:
     """Submits the tutorial for an owner; each call is another job."""
 
-    def submit_job(owner: str = "ann", name: str = "tutorial") -> Job:
+    def submit_job(
+        owner: str = "ann", name: str = "tutorial", priority: Priority = Priority.NORMAL
+    ) -> Job:
         text = datasets.create(backend, owner, name=name, data=LINES.encode())
-        config = {"preset": "tutorial"}
-        return submissions.submit_train(backend, owner, name=name, dataset=text.id, config=config)
+        return submissions.submit_train(
+            backend,
+            owner,
+            name=name,
+            dataset=text.id,
+            config={"preset": "tutorial"},
+            priority=priority,
+        )
 
     return submit_job

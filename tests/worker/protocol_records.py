@@ -1,6 +1,8 @@
 """The records as the protocol's test looks at them: whole, and older than they are."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import redis
@@ -13,7 +15,28 @@ from worker.records import FINAL_STATES
 
 JOBS = database.jobs
 # What time does something to. A final record is left alone: nothing may change it any more.
-TIMES = ("lease_until", "pending_at", "not_before", "waiting_since", "notified_at", "served_at")
+TIMES = (
+    "lease_until",
+    "pending_at",
+    "not_before",
+    "waiting_since",
+    "ages_at",
+    "notified_at",
+    "served_at",
+)
+
+
+def _turns(rows: "Sequence[sa.Row[Any]]", served: dict[str, tuple[float, str]]) -> Iterator[str]:
+    """Ids in the order of service, turn by turn: slow, and plainly what was promised."""
+    left = list(rows)
+    for turn in count():
+        if not left:
+            return
+        level = max(row.level for row in left)
+        row = min((row for row in left if row.level == level), key=lambda row: served[row.owner])
+        left.remove(row)
+        served[row.owner] = (1e12 + turn, row.owner)
+        yield row.id
 
 
 class Records:
@@ -43,8 +66,16 @@ class Records:
 
     def line(self) -> list[str]:
         """Ids of the trainings that a worker may claim, in the order that is shown to owners."""
+        query = (
+            sa.select(JOBS, database.owners.c.served_at.label("owner_served_at"))
+            .join(database.owners, database.owners.c.owner == JOBS.c.owner)
+            .where(scheduling.runnable(), JOBS.c.kind == "train")
+            .order_by(JOBS.c.served_at, JOBS.c.created_at, JOBS.c.id)
+        )
         with self.backend.database.reading() as connection:
-            return [row.id for row in scheduling.lines(connection).get("train", [])]
+            rows = connection.execute(query).all()
+        served = {row.owner: (row.owner_served_at, row.owner) for row in rows}
+        return list(_turns(rows, served))
 
     def stories(self) -> dict[str, list[Any]]:
         found = defaultdict(list)
@@ -68,11 +99,6 @@ class Records:
         )
         with self.backend.database.reading() as connection:
             return {row.id: row.pending for row in connection.execute(query)}
-
-    def set_priority(self, identifier: str, priority: int) -> None:
-        with self.backend.database.writing() as connection:
-            statement = sa.update(JOBS).where(JOBS.c.id == identifier)
-            connection.execute(statement.values(priority=priority))
 
     def end_lease(self, identifier: str) -> None:
         """As if its holder had not been heard of for long, at the very moment."""

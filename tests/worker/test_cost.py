@@ -8,7 +8,7 @@ from worker import leases
 from worker.backend import Backend
 from worker.records import JobState, Progress, StoredFile
 
-MOST_STATEMENTS = 11
+MOST_STATEMENTS = 13
 
 
 def statements_of_a_slice(backend: Backend) -> int:
@@ -29,7 +29,7 @@ def statements_of_a_slice(backend: Backend) -> int:
         state=JobState.RUNNING,
         progress=Progress(step=number),
         checkpoint=StoredFile(f"checkpoints/{number}", "0" * 64, 1),
-        slice={"to_step": number},
+        slice={"from_step": 0, "to_step": number, "seconds": 1.0},
     )
     leases.publish(backend, claim, publication)
     sa.event.remove(backend.database.engine, "before_cursor_execute", note)

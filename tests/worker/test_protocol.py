@@ -28,7 +28,7 @@ from worker import datasets, jobs, leases, recovery, submissions
 from worker.backend import Backend
 from worker.errors import LeaseLost, NotFound, WrongState
 from worker.leases import Claim, Publication
-from worker.records import FINAL_STATES, Job, JobState, Json, Progress, StoredFile
+from worker.records import FINAL_STATES, Job, JobState, Json, Priority, Progress, StoredFile
 
 OWNERS = ("ann", "bob", "cat")
 WORKERS = ("one", "two", "three")
@@ -72,11 +72,11 @@ class Protocol(RuleBasedStateMachine):
     @initialize(owners=st.lists(st.sampled_from(OWNERS), min_size=1, max_size=3))
     def some_wait_already(self, owners: list[str]) -> None:
         for owner in owners:
-            self.submit(owner, priority=submissions.NORMAL_PRIORITY)
+            self.submit(owner, priority=Priority.NORMAL)
 
     @precondition(lambda self: len(self.promised) < MOST_JOBS)
-    @rule(owner=st.sampled_from(OWNERS), priority=st.sampled_from((0, 1, 1, 2)))
-    def submit(self, owner: str, priority: int) -> None:
+    @rule(owner=st.sampled_from(OWNERS), priority=st.sampled_from(Priority))
+    def submit(self, owner: str, priority: Priority) -> None:
         time.sleep(TICK_SECONDS)
         job = submissions.submit_train(
             self.backend,
@@ -84,9 +84,9 @@ class Protocol(RuleBasedStateMachine):
             name=None,
             dataset=self.texts[owner],
             config={"preset": "tutorial"},
+            priority=priority,
         )
         self.promised[job.id] = Promised(owner)
-        self.records.set_priority(job.id, priority)
 
     @precondition(lambda self: self.promised)
     @rule(
@@ -335,7 +335,7 @@ def slice_of(claim: Claim, step: int, state: JobState, better: bool) -> Publicat
         candidate={"step": step, "metrics": {}, "files": model} if better else None,
         stopped="finished" if state is JobState.SUCCEEDED else None,
         error={"code": "refused", "message": "no"} if failed else None,
-        slice={"to_step": step},
+        slice={"from_step": 0, "to_step": step, "seconds": 1.0},
     )
 
 

@@ -71,7 +71,13 @@ def test_a_zombie_of_a_deleted_job_is_only_fenced_out(backend: Backend, submit: 
         leases.record(backend, zombie, [("metrics", {}, None)])
     with pytest.raises(LeaseLost):
         leases.publish(
-            backend, zombie, Publication(JobState.RUNNING, Progress(step=1), slice={"to_step": 1})
+            backend,
+            zombie,
+            Publication(
+                JobState.RUNNING,
+                Progress(step=1),
+                slice={"from_step": 0, "to_step": 1, "seconds": 1.0},
+            ),
         )
 
 

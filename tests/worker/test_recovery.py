@@ -61,7 +61,9 @@ def test_a_lost_worker_is_told_and_its_job_waits_again(backend: Backend, submit:
     expire(backend, claimed(backend))
     assert recovery.sweep(backend).recovered == 1
     assert jobs.get(backend, "ann", job.id).state is JobState.QUEUED
-    told = [event.data["message"] for event in events.after(backend, job.id) if event.type == "log"]
+    _, *told = [
+        event.data["message"] for event in events.after(backend, job.id) if event.type == "log"
+    ]
     assert len(told) == 1
     assert "lost" in told[0]
     assert recovery.sweep(backend).recovered == 0

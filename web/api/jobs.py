@@ -24,7 +24,7 @@ from worker import datasets as dataset_contract
 from worker import jobs as contract
 from worker import submissions
 from worker.errors import InvalidInput
-from worker.records import Job, JobKind, JobState
+from worker.records import Job, JobKind, JobState, Priority
 
 jobs = Blueprint("jobs", __name__, url_prefix="/jobs")
 
@@ -37,6 +37,7 @@ class TrainBody(Body):
     dataset: str | None = None
     text: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
 
 
 class PredictBody(PromptBody):
@@ -45,6 +46,7 @@ class PredictBody(PromptBody):
     kind: Literal["predict"]
     name: str | None = None
     model: str
+    priority: Priority = Priority.NORMAL
 
 
 class JobListQuery(ListQuery):
@@ -166,6 +168,7 @@ def _train_on(body: TrainBody, dataset: str) -> Job:
             name=body.name,
             dataset=dataset,
             config=body.config,
+            priority=body.priority,
             idempotency_key=idempotency_key(),
         )
 
@@ -180,6 +183,7 @@ def _submit_predict(body: PredictBody) -> Job:
             prompts=body.all_prompts(),
             single=body.prompts is None,
             sampling=body.sampling,
+            priority=body.priority,
             idempotency_key=idempotency_key(),
         )
 

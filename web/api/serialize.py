@@ -77,6 +77,7 @@ def job_json(job: Job, workers_online: int | None) -> Json:
         "owner": job.owner,
         "state": job.state.value,
         "pending": job.pending,
+        "priority": job.priority.value,
         "created_at": iso_time(job.created_at),
         "started_at": iso_time(job.started_at),
         "finished_at": iso_time(job.finished_at),
