@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all test-clients test-compose chaos lint tools lock secrets clean
+.PHONY: help demo run test test-all test-clients test-compose test-hostile chaos lint tools lock secrets clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -45,6 +45,9 @@ $(VENV)/clients/%/installed: | $(BIN)/python
 
 test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a job, take them down
 	@$(BIN)/python -m pytest -q -s tests/compose
+
+test-hostile: $(VENV)/installed-dev ## slow clients, dropped connections and broken uploads
+	@$(BIN)/python -m pytest -q tests/web/test_slow_clients.py
 
 SEED ?= 1
 FAULTS ?= 60

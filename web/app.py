@@ -5,8 +5,8 @@ from threading import BoundedSemaphore
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from web import auditing, auth, errors, limits, metrics, request_id, security
-from web.api import api, sse
+from web import auditing, auth, errors, limits, metrics, places, request_id, security
+from web.api import api
 from web.health import health
 from web.openai import openai
 from web.openai.errors import render_error
@@ -35,7 +35,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     backend = open_backend(settings)
     check_door(backend)
     app.extensions["lstmq"] = backend
-    app.extensions[sse.STREAMS] = BoundedSemaphore(sse.MOST_STREAMS)
     app.extensions[preview.LOOKS] = BoundedSemaphore(preview.MOST_LOOKS)
     if settings.trusted_proxies:
         # Not the host: a proxy passes on the one that was asked for.
@@ -46,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     security.protect(app, settings)
     auth.require_caller(app, backend)
     limits.limit_requests(app, backend)
+    places.provide_places(app)
     auditing.keep_audit(app)
     errors.handle_errors(app, SURFACES)
     app.register_blueprint(health)

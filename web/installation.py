@@ -10,7 +10,7 @@ from web.lock import Occupied, locked, write
 from web.parts import service_parts, service_url
 from web.supervisor import Say, Supervisor
 from worker.backend import Backend, open_backend
-from worker.keys import check_door
+from worker.keys import check_address, check_door
 from worker.settings import Settings
 
 BACKLOG = 1024
@@ -32,6 +32,7 @@ def prepare(settings: Settings, say: Say, on_ready: Callable[[str], None]) -> It
     whose path is too long for a socket, or an address beyond this machine without any key.
     """
     settings.check_socket_path()
+    check_address(settings)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
         locked(settings.data_dir) as lock,

@@ -21,7 +21,7 @@ from worker.database import now
 from worker.errors import InvalidInput, NotFound
 from worker.naming import check_name, new_id
 from worker.records import Page
-from worker.settings import LOOPBACK_HOSTS
+from worker.settings import LOOPBACK_HOSTS, Settings
 
 TABLE = database.keys
 Role = Literal["viewer", "member", "admin"]  # each may do what the one before may, and more
@@ -148,10 +148,21 @@ def check_door(backend: Backend) -> None:
     """Raise ValueError when the service would listen beyond this machine and needs no key."""
     host = backend.settings.host
     if host not in LOOPBACK_HOSTS and not exist(backend):
-        raise ValueError(
-            f"LSTMQ_HOST={host} would let anybody in: make a key first (`lstmq keys create admin "
-            "--role admin`, or set LSTMQ_API_KEYS=owner:key)"
-        )
+        raise ValueError(_open_door(host))
+
+
+def check_address(settings: Settings) -> None:
+    """The same, before there is anything: where nothing was ever kept there is no key either."""
+    kept = settings.database_url or settings.data_dir.exists()
+    if settings.host not in LOOPBACK_HOSTS and not settings.api_keys and not kept:
+        raise ValueError(_open_door(settings.host))
+
+
+def _open_door(host: str) -> str:
+    return (
+        f"LSTMQ_HOST={host} would let anybody in: make a key first (`lstmq keys create admin "
+        "--role admin`, or set LSTMQ_API_KEYS=owner:key)"
+    )
 
 
 def digest(token: str) -> str:

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.web.answers import events_of, problem_of, refused_fields
-from web.api import sse
+from web.places import PLACES
 from worker import events as contract
 from worker import jobs
 from worker.backend import Backend
@@ -139,7 +139,7 @@ def test_a_stream_ends_when_its_job_is_removed(
 def test_too_many_streams_are_503_and_closed_ones_do_not_count(
     app: Flask, client: FlaskClient, address: str
 ) -> None:
-    open_streams = [client.get(address, headers=STREAM) for _ in range(sse.MOST_STREAMS)]
+    open_streams = [client.get(address, headers=STREAM) for _ in range(PLACES["stream"])]
     refused = client.get(address, headers=STREAM)
     problem_of(refused, 503)
     assert int(refused.headers["Retry-After"]) > 0

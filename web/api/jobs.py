@@ -20,6 +20,7 @@ from web.api.parsing import (
 from web.api.predict import PromptBody
 from web.api.serialize import ROOT, job_json, page_json, respond_json
 from web.auth import current_backend, current_owner
+from web.places import place, try_place
 from worker import datasets as dataset_contract
 from worker import jobs as contract
 from worker import submissions
@@ -76,8 +77,13 @@ def submit() -> Response:
             "A job needs a `kind`.", [{"loc": ["kind"], "msg": "give `train` or `predict`"}]
         )
     headers = {"Location": f"{ROOT}/jobs/{job.id}"}
-    if (seconds := preferred_wait()) is not None:
-        job = contract.wait(current_backend(), current_owner(), job.id, seconds)
+    seconds = preferred_wait()
+    # Accepted it is already: where nobody may wait any more, it is answered at once.
+    if seconds is not None and (leave := try_place("poll")):
+        try:
+            job = contract.wait(current_backend(), current_owner(), job.id, seconds)
+        finally:
+            leave()
         headers["Preference-Applied"] = f"wait={seconds}"
     return _respond(job, 200 if job.state.final and seconds is not None else 202, headers)
 
@@ -111,7 +117,8 @@ def get(identifier: str) -> Response:
     is_news = bool(known) and not known.contains_weak(response.get_etag()[0] or "")
     if seconds and not job.state.final and not is_news:
         seen = job.version if known else None
-        response = _respond(contract.wait(backend, owner, identifier, seconds, seen))
+        with place("poll"):
+            response = _respond(contract.wait(backend, owner, identifier, seconds, seen))
     response.make_conditional(request)
     return response
 

@@ -12,6 +12,7 @@ from web.api.serialize import respond_json
 from web.api.sse import frame, respond_stream
 from web.auth import current_backend, current_owner
 from web.errors import describe
+from web.places import place
 from web.roles import needs
 from worker import predict as contract
 from worker.errors import InvalidInput, WorkerError
@@ -57,11 +58,12 @@ def predict_now(reference: str) -> Response:
                 "Only one prompt can be streamed.",
                 [{"loc": ["prompts"], "msg": "give one prompt, or leave `stream` out"}],
             )
-        with inside("sampling"):
+        with place("prediction"), inside("sampling"):
             items = contract.stream_now(*where, prompts, body.sampling, timeout=timeout)
-        # The first item is awaited here, so that what is refused still gets its status.
-        return respond_stream(_frames(chain([next(items)], items)))
-    with inside("sampling"):
+            # The first item is awaited here, so that what is refused still gets its status.
+            first = next(items)
+        return respond_stream(_frames(chain([first], items)))
+    with place("prediction"), inside("sampling"):
         results = contract.predict_now(*where, prompts, body.sampling, timeout=timeout)
     return respond_json(results[0] if body.prompts is None else {"results": results})
 

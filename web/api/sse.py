@@ -2,16 +2,11 @@
 
 from collections.abc import Iterator
 
-from flask import Response, current_app
+from flask import Response
 
 from web.api.serialize import dump
-from worker.errors import Unavailable
+from web.places import take_place
 from worker.records import Json
-
-# The key in `app.extensions` of the semaphore that counts open streams.
-STREAMS = "lstmq.streams"
-# Each holds a thread of the server; some must stay free for everybody else (see gunicorn_conf).
-MOST_STREAMS = 48
 
 # A comment: keeps proxies from closing a quiet stream, and shows us when nobody reads it any more.
 HEARTBEAT = ": still here\n\n"
@@ -25,11 +20,9 @@ def frame(payload: Json, identifier: int | None = None) -> str:
 
 def respond_stream(frames: Iterator[str]) -> Response:
     """A response that sends each frame as it comes. Raises Unavailable when too many are open."""
-    streams = current_app.extensions[STREAMS]
-    if not streams.acquire(blocking=False):
-        raise Unavailable("Too many live streams are open: close some pages, or poll instead.")
+    leave = take_place("stream")
     response = Response(frames, mimetype="text/event-stream")
-    response.call_on_close(streams.release)
+    response.call_on_close(leave)
     # The second tells nginx not to collect the stream before it passes it on.
     response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     return response
