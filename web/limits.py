@@ -117,6 +117,8 @@ class Limiter:
                     if count is not None and count.minute == minute:
                         count.told += untold[name]
                         count.others = max(count.others, total - count.told)
+        except ValueError:
+            pass  # the connection was closed meanwhile: the process ends
         finally:
             self._sharing = False
 

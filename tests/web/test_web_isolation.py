@@ -25,7 +25,13 @@ SECRET = "alices-secret"
 BODIES: dict[str, Any] = {
     "api.models.rename": {"name": "stolen"},
     "api.predict.predict_now": {"prompt": "a"},
+    "api.insights.next_scores": {"prompt": "a"},
+    "api.insights.score": {"text": "a"},
+    "api.insights.explain": {"text": "a"},
+    "api.insights.neurons": {"text": "a"},
+    "api.insights.saliency": {"prompt": "a"},
 }
+QUERIES: dict[str, dict[str, str]] = {"api.insights.nearest": {"token": "a"}}
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def headers(backend: Backend, owner: str, role: str = "member") -> dict[str, str
 def belongings(
     locked: Flask, backend: Backend, model_files: dict[str, bytes]
 ) -> dict[tuple[str, str], str]:
-    """Alice's records, by the part of a path that names their kind and the name of its argument."""
+    """Alice's records, by what stands before an id in an address and the name of the argument."""
     client, alice = locked.test_client(), headers(backend, "alice")
     body = {"name": f"{SECRET} text", "text": TUTORIAL}
     dataset = client.post("/api/v1/datasets", json=body, headers=alice).json["id"]
@@ -58,15 +64,15 @@ def belongings(
         assert SECRET in client.get(f"/api/v1/{resource}", headers=alice).text
     assert job in client.get("/api/v1/workers", headers=alice).text
     return {
-        ("datasets", "identifier"): dataset,
-        ("jobs", "identifier"): job,
-        ("models", "reference"): model,
+        ("/api/v1/datasets", "identifier"): dataset,
+        ("/api/v1/jobs", "identifier"): job,
+        ("/api/v1/models", "reference"): model,
+        ("/jobs", "identifier"): job,
+        ("/models", "reference"): model,
+        ("/v1/files", "identifier"): dataset.replace("data-", "file-"),
+        ("/v1/fine_tuning/jobs", "identifier"): job.replace("job-", "ftjob-"),
+        ("/v1/models", "reference"): model,
     }
-
-
-def resource_of(rule: Rule) -> str:
-    """`/api/v1/jobs/<identifier>/events` → jobs."""
-    return rule.rule.split("/<")[0].rpartition("/")[2]
 
 
 def all_rules(app: Flask, *, with_arguments: bool) -> list[tuple[Rule, str]]:
@@ -92,8 +98,9 @@ def test_every_route_answers_404_for_what_is_another_owners(
             continue
         values: dict[str, Any] = {}
         for name in rule.arguments - {"move"}:
-            assert (resource_of(rule), name) in belongings, rule
-            values[name] = belongings[resource_of(rule), name]
+            place = (rule.rule.partition("/<")[0], name)
+            assert place in belongings, rule
+            values[name] = belongings[place]
         for move in ("cancel", "pause", "resume") if "move" in rule.arguments else ("",):
             given = values | ({"move": move} if move else {})
             path = locked.url_map.bind("localhost").build(rule.endpoint, given, method=method)
@@ -105,11 +112,14 @@ def test_every_route_answers_404_for_what_is_another_owners(
             )
             for accept in ("*/*", "text/event-stream"):
                 sent = bob | {"Accept": accept}
-                response = client.open(path, method=method, headers=sent, **body)
+                asked = QUERIES.get(rule.endpoint)
+                response = client.open(
+                    path, method=method, headers=sent, query_string=asked, **body
+                )
                 assert response.status_code == 404, (rule, method, response.text)
                 assert SECRET not in response.text
                 tried += 1
-    assert tried > 40
+    assert tried > 60
 
 
 def test_no_list_tells_of_what_is_another_owners(
@@ -136,7 +146,7 @@ def test_bodies_and_cursors_reach_nothing_of_others(
     locked: Flask, backend: Backend, belongings: dict[tuple[str, str], str]
 ) -> None:
     bob, client = headers(backend, "bob"), locked.test_client()
-    text, model = belongings["datasets", "identifier"], belongings["models", "reference"]
+    text, model = belongings["/api/v1/datasets", "identifier"], belongings["/models", "reference"]
     own = client.post("/api/v1/datasets", json={"text": TUTORIAL}, headers=bob).json["id"]
     for body in (
         {"kind": "train", "dataset": text},
@@ -146,9 +156,25 @@ def test_bodies_and_cursors_reach_nothing_of_others(
     ):
         problem_of(client.post("/api/v1/jobs", json=body, headers=bob), 404)
     problem_of(client.get(f"/api/v1/models/{SECRET} model", headers=bob), 404)
-    for (resource, _), identifier in belongings.items():
-        cursor = f"/api/v1/{resource}?after={identifier}"
-        problem_of(client.get(cursor, headers=bob), 422)
+    file = belongings["/v1/files", "identifier"]
+    job = belongings["/v1/fine_tuning/jobs", "identifier"]
+    best = f"ft:lstm-tutorial:alice:x:{job.removeprefix('ftjob-')}:ckpt-step-1"
+    for path, sent, status in (
+        ("fine_tuning/jobs", {"model": "lstm-char", "training_file": file}, 400),
+        ("fine_tuning/jobs", {"model": model, "training_file": own}, 404),
+        ("completions", {"model": model, "prompt": "a"}, 404),
+        ("completions", {"model": best, "prompt": "a"}, 404),
+        ("chat/completions", {"model": job, "messages": [{"role": "user", "content": "a"}]}, 404),
+    ):
+        answer = client.post(f"/v1/{path}", json=sent, headers=bob)
+        assert answer.status_code == status, answer.text
+        assert answer.json["error"]["code"] in ("not_found", "model_not_found")
+    for (place, _), identifier in belongings.items():
+        answer = client.get(f"{place}?after={identifier}", headers=bob)
+        if place == "/v1/models":  # these clients know no pages there
+            assert SECRET not in answer.text
+        else:
+            assert answer.status_code in (400, 422), place
 
 
 def test_one_idempotency_key_means_each_owner_their_own(locked: Flask, backend: Backend) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from web.api.parsing import LONGEST_WAIT_SECONDS, Body, Query, preferred_wait, read_body, read_query
 from web.api.serialize import respond_json
 from web.auth import current_backend, current_owner
+from web.places import place
 from web.roles import needs
 from worker import insights as contract
 from worker.records import Json
@@ -119,4 +120,5 @@ def word_map(reference: str) -> Response:
 def _answer(ask: "partial[Json]", reference: str) -> Response:
     """The answer; `Prefer: wait=N` waits less than a minute for it."""
     timeout = preferred_wait() or LONGEST_WAIT_SECONDS
-    return respond_json(ask(current_backend(), current_owner(), reference, timeout=timeout))
+    with place("prediction"):
+        return respond_json(ask(current_backend(), current_owner(), reference, timeout=timeout))

@@ -23,6 +23,7 @@ from web.openai.errors import error_json, refuse
 from web.openai.ids import BASE_MODELS
 from web.openai.lists import Answer
 from web.openai.models import find
+from web.places import place
 from worker import predict
 from worker.errors import WorkerError
 from worker.records import Json
@@ -85,14 +86,13 @@ def answer(body: SamplingBody, prompts: list[str], sampling: Json, writer: Write
         refuse("model", f"{body.model} has learned nothing: train it first, then ask the new model")
     model = find(body.model)
     where = (current_backend(), current_owner(), model.id, prompts, sampling)
-    with inside("sampling"):
+    with place("prediction"), inside("sampling"):
         if not body.stream:
             return writer.whole(predict.predict_now(*where, LONGEST_WAIT_SECONDS)).respond()
         items = predict.stream_now(*where, LONGEST_WAIT_SECONDS)
-    # The first item is awaited here, so that what is refused still gets its status.
-    return respond_stream(
-        _frames(chain([next(items)], items), writer, tells_usage=body.tells_usage)
-    )
+        # The first item is awaited here, so that what is refused still gets its status.
+        first = next(items)
+    return respond_stream(_frames(chain([first], items), writer, tells_usage=body.tells_usage))
 
 
 def _frames(items: Iterator[Json], writer: Writer, *, tells_usage: bool) -> Iterator[str]:
