@@ -11,6 +11,7 @@ from web.health import health
 from web.openai import openai
 from web.openai.errors import render_error
 from web.pages import pages, preview
+from web.watching import WATCHERS, Watchers
 from worker.backend import open_backend
 from worker.keys import check_door
 from worker.settings import Settings
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     backend = open_backend(settings)
     check_door(backend)
     app.extensions["lstmq"] = backend
+    app.extensions[WATCHERS] = Watchers(backend)
     app.extensions[preview.LOOKS] = BoundedSemaphore(preview.MOST_LOOKS)
     if settings.trusted_proxies:
         # Not the host: a proxy passes on the one that was asked for.

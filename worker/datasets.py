@@ -95,7 +95,7 @@ def list_page(
             after=after,
             limit=limit,
             read=_read,
-            oldest_first=oldest_first,
+            order=paging.Order(TABLE.c.created_at, descending=not oldest_first),
         )
 
 

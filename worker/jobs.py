@@ -7,7 +7,7 @@ and `recovery` makes that true if the worker does not.
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -15,6 +15,7 @@ from worker import database, paging, quotas, transitions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import NotFound, WrongState
+from worker.paging import Order
 from worker.queue import QUEUES
 from worker.records import (
     FINAL_STATES,
@@ -26,6 +27,16 @@ from worker.records import (
 
 TABLE = database.jobs
 WAIT_STEP_SECONDS = 0.2
+
+Sort = Literal["newest", "oldest", "name", "finished"]
+# Those that have not finished stand before those that finished last.
+FAR_IN_THE_FUTURE = 1e18
+ORDERS = {
+    "newest": Order(TABLE.c.created_at),
+    "oldest": Order(TABLE.c.created_at, descending=False),
+    "name": Order(sa.func.lower(TABLE.c.name), descending=False),
+    "finished": Order(sa.func.coalesce(TABLE.c.finished_at, FAR_IN_THE_FUTURE)),
+}
 
 
 def get(backend: Backend, owner: str, identifier: str) -> Job:
@@ -45,10 +56,11 @@ def list_page(
     state: str | None = None,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    sort: Sort = "newest",
     limit: int = 20,
     after: str | None = None,
 ) -> Page[Job]:
-    """Jobs of this owner, newest first; `name` finds those whose name contains it.
+    """Jobs of this owner, sorted; `name` finds those whose name contains it.
 
     `metadata` finds those that have all of these keys and values.
     """
@@ -61,7 +73,13 @@ def list_page(
         query = query.where(TABLE.c.state == state)
     with backend.database.reading() as connection:
         page: Page[Any] = paging.page_of(
-            connection, query, TABLE, after=after, limit=limit, read=lambda row: row
+            connection,
+            query,
+            TABLE,
+            after=after,
+            limit=limit,
+            read=lambda row: row,
+            order=ORDERS[sort],
         )
         places = backend.places.of(connection, [row.id for row in page.data if _waits(row)])
     running = [row.id for row in page.data if row.state == JobState.RUNNING]

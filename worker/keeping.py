@@ -41,6 +41,7 @@ class LeaseKeeper:
         self._heart = heart or Heart()
         self._hang_seconds = backend.settings.hang_seconds
         self._renewed_at = self._step_at = time.monotonic()
+        self._began_at = time.time()
         self.progress, self.metrics = claim.job.progress, claim.job.metrics
         self.pending: str | None = None
         self.lost = False
@@ -104,7 +105,7 @@ class LeaseKeeper:
                 return
 
     def _tick(self) -> None:
-        self._backend.live.report_current(self._worker, self._claim.job.id)
+        self._backend.live.report_current(self._worker, self._claim.job.id, self._began_at)
         self._backend.live.report_progress(self._claim.job.id, self.progress, self.metrics)
         self._flush()
         asked_at = time.monotonic()

@@ -73,13 +73,14 @@ class Live:
         key, value = f"{PREFIX}worker:{info.name}", json.dumps(asdict(info))
         self._try(lambda: self._redis.set(key, value, ex=WORKER_SECONDS))
 
-    def report_current(self, worker: str, job: str | None) -> None:
-        """Say what a worker works on; None: nothing."""
+    def report_current(self, worker: str, job: str | None, since: float | None = None) -> None:
+        """Say what a worker works on, and since when; None: nothing."""
         key = f"{PREFIX}current:{worker}"
         if job is None:
             self._try(lambda: self._redis.delete(key))
         else:
-            self._try(lambda: self._redis.set(key, job, ex=WORKER_SECONDS))
+            value = json.dumps({"job": job, "job_since": since})
+            self._try(lambda: self._redis.set(key, value, ex=WORKER_SECONDS))
 
     def forget_worker(self, name: str) -> None:
         """Say good-bye, so that nobody waits for the report to expire."""
@@ -97,8 +98,8 @@ class Live:
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
         return [
-            WorkerInfo(**(json.loads(value) | {"job": job}))
-            for value, job in zip(values, current, strict=True)
+            WorkerInfo(**(json.loads(value) | (json.loads(now) if now else {"job": None})))
+            for value, now in zip(values, current, strict=True)
             if value
         ]
 

@@ -1,16 +1,25 @@
-"""Lists by cursor: newest first unless asked otherwise; `after` is the id of the last record seen.
+"""Lists by cursor: newest first or in another order, `after` is the id of the last record seen.
 
 Keyset paging: a page costs the same however many records there are, and records that arrive in
 between shift nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from worker.errors import InvalidInput
 from worker.records import Page, T
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a list is sorted by; records that are alike in it stand in the order of their ids."""
+
+    key: "sa.ColumnElement[Any]"
+    descending: bool = True
 
 
 def of_owner(table: sa.Table, owner: str, name: str | None = None) -> sa.Select[Any]:
@@ -27,25 +36,27 @@ def page_of(
     after: str | None,
     limit: int,
     read: Callable[[Any], T],
-    oldest_first: bool = False,
+    order: Order | None = None,
 ) -> Page[T]:
-    """One page of `query`, whose rows `read` turns into records.
+    """One page of `query`, whose rows `read` turns into records; the newest first without `order`.
 
     Raises InvalidInput for an `after` that names no record the query would list.
     """
+    order = order or Order(table.c.created_at)
+    place = sa.tuple_(order.key, table.c.id)
     if after is not None:
-        anchor = connection.execute(query.where(table.c.id == after)).one_or_none()
+        anchor = connection.execute(
+            query.add_columns(order.key.label("sorted_by")).where(table.c.id == after)
+        ).one_or_none()
         if anchor is None:
             raise InvalidInput(
                 "`after` is not a cursor of this list",
                 [{"loc": ["after"], "msg": "give the `next` of the page before"}],
             )
-        last = sa.tuple_(sa.literal(anchor.created_at), sa.literal(anchor.id))
-        place = sa.tuple_(table.c.created_at, table.c.id)
-        query = query.where(place > last if oldest_first else place < last)
-    order = (table.c.created_at, table.c.id)
-    query = query.order_by(*(order if oldest_first else (column.desc() for column in order)))
-    query = query.limit(limit + 1)
+        seen = sa.tuple_(sa.literal(anchor.sorted_by), sa.literal(anchor.id))
+        query = query.where(place < seen if order.descending else place > seen)
+    direction = sa.desc if order.descending else sa.asc
+    query = query.order_by(direction(order.key), direction(table.c.id)).limit(limit + 1)
     rows = connection.execute(query).all()
     records: list[T] = [read(row) for row in rows[:limit]]
     has_more = len(rows) > limit

@@ -149,6 +149,7 @@ class WorkerInfo:
     job: str | None  # what it is working on
     threads: int
     version: str
+    job_since: float | None = None  # when it took the present slice of that job, by its own clock
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ told. A change of state adds its event in the same transaction, and a training t
 something learned leaves its model behind.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -106,10 +106,7 @@ def finish(
 
 def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None = None) -> Job:
     """The record of a row; `live` is a newer report of its progress, if there is one."""
-    progress, metrics = dict(row.progress), dict(row.metrics)
-    if live and row.state == JobState.RUNNING and live["progress"]["step"] >= progress["step"]:
-        progress, metrics = live["progress"], metrics | live["metrics"]
-    return Job(
+    job = Job(
         id=row.id,
         owner=row.owner,
         kind=row.kind,
@@ -123,8 +120,8 @@ def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None 
         finished_at=row.finished_at,
         version=row.version,
         slices=row.slices,
-        progress=Progress(**progress),
-        metrics=metrics,
+        progress=Progress(**row.progress),
+        metrics=dict(row.metrics),
         pending=row.pending,
         error=row.error,
         result=row.result,
@@ -137,6 +134,15 @@ def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None 
         metadata=row.metadata,
         queue_position=position,
     )
+    return with_live(job, live) if live else job
+
+
+def with_live(job: Job, live: Json) -> Job:
+    """A job with a newer report of its progress, if it is newer."""
+    if job.state is not JobState.RUNNING or live["progress"]["step"] < job.progress.step:
+        return job
+    metrics = job.metrics | live["metrics"]
+    return replace(job, progress=Progress(**live["progress"]), metrics=metrics)
 
 
 def file_json(file: StoredFile | None) -> Json | None:

@@ -1,29 +1,30 @@
 """`/jobs/{id}/events`: what happened to a job, as a list or as it happens."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from pydantic import Field
 
 from web.api.parsing import Query, read_query
 from web.api.serialize import event_json, iso_time, metrics_json, respond_json
 from web.api.sse import HEARTBEAT, frame, respond_stream
 from web.auth import current_backend, current_owner
+from web.watching import WATCHERS, Watchers
 from worker import events as contract
 from worker import jobs
 from worker.backend import Backend
-from worker.errors import InvalidInput, NotFound, Unavailable
-from worker.records import Job, Json
+from worker.errors import InvalidInput, Unavailable
+from worker.records import Event, Job, Json
 
 events = Blueprint("events", __name__, url_prefix="/jobs")
 
 LARGEST_ID = 2**53 - 1
 PAGE = 100
 HEARTBEAT_SECONDS = 10.0
-POLL_SECONDS = 1.0
 STREAM = "text/event-stream"
 
 EventId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
@@ -43,7 +44,7 @@ def list_all(identifier: str) -> Response:
     backend, owner = current_backend(), current_owner()
     job = jobs.get(backend, owner, identifier)
     if request.accept_mimetypes.best_match(["application/json", STREAM]) == STREAM:
-        return _stream(backend, owner, job, query)
+        return _stream(backend, job, query)
     found = contract.after(backend, job.id, query.after, query.limit + 1)
     data, has_more = found[: query.limit], len(found) > query.limit
     page = {
@@ -54,45 +55,52 @@ def list_all(identifier: str) -> Response:
     return respond_json(page)
 
 
-def _stream(backend: Backend, owner: str, job: Job, query: EventsQuery) -> Response:
+def _stream(backend: Backend, job: Job, query: EventsQuery) -> Response:
     seen = _last_event_id()
     start = query.after if seen is None else seen
     if job.state.final and not contract.after(backend, job.id, start, 1):
         # A browser reconnects for ever to a stream that just ends; this tells it to stop.
         return Response(status=204)
-    return respond_stream(_frames(backend, owner, job, start))
+    watchers = current_app.extensions[WATCHERS]
+    return respond_stream(_frames(backend, watchers, job, start))
 
 
-def _frames(backend: Backend, owner: str, job: Job, after_id: int) -> Iterator[str]:
+def _frames(backend: Backend, watchers: Watchers, job: Job, after_id: int) -> Iterator[str]:
     """The stream: events with ids, progress without, comments in quiet times, then the end.
 
     It also ends when the records cannot be read: the client reconnects and loses nothing.
     """
     yield HEARTBEAT
-    told_at, told = time.monotonic(), None
-    while True:
-        try:
-            # The job was read before its events: once it is final, none can be missing.
-            found = contract.after(backend, job.id, after_id, PAGE)
-        except Unavailable:
-            return
-        for event in found:
-            after_id, told_at = event.id, time.monotonic()
-            yield frame(event_json(event), event.id)
-        if len(found) == PAGE:
-            continue
-        if job.state.final:
-            return
-        if (now := _progress(job)) != told:
-            told, told_at = now, time.monotonic()
-            yield frame(now | {"at": iso_time(time.time())})
-        elif time.monotonic() - told_at > HEARTBEAT_SECONDS:
-            told_at = time.monotonic()
-            yield HEARTBEAT
-        try:
-            job = jobs.wait(backend, owner, job.id, POLL_SECONDS, job.version)
-        except (NotFound, Unavailable):
-            return
+    with suppress(Unavailable):
+        yield from _followed(backend, watchers, job, after_id)
+
+
+def _followed(backend: Backend, watchers: Watchers, job: Job, after_id: int) -> Iterator[str]:
+    told = None
+    with watchers.watch([job]) as bell:
+        while True:
+            bell.clear()
+            view = watchers.view(job.id)
+            if view.lost:
+                return
+            while after_id < view.since:  # from before we watched
+                found = contract.after(backend, job.id, after_id, PAGE)
+                yield from _texts(found)
+                after_id = found[-1].id if len(found) == PAGE else view.since
+            fresh = [event for event in view.events if event.id > after_id]
+            yield from _texts(fresh)
+            after_id = fresh[-1].id if fresh else after_id
+            if view.job.state.final and after_id >= view.head.newest_event:
+                return
+            if (now := _progress(view.job)) != told:
+                told = now
+                yield frame(now | {"at": iso_time(time.time())})
+            if not bell.wait(HEARTBEAT_SECONDS):
+                yield HEARTBEAT
+
+
+def _texts(found: Iterable[Event]) -> Iterator[str]:
+    return (frame(event_json(event), event.id) for event in found)
 
 
 def _progress(job: Job) -> Json:

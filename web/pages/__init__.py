@@ -1,8 +1,29 @@
 """The pages: one module for each place a person can go, and the words they all use."""
 
-from web.pages import jobs, models, preview, sign_in, start, wording, workers
+from web.pages import (
+    compare,
+    job_list,
+    jobs,
+    models,
+    preview,
+    sign_in,
+    start,
+    wording,
+    workers,
+)
 from web.pages.blueprint import pages
 
-__all__ = ["jobs", "models", "pages", "preview", "sign_in", "start", "wording", "workers"]
+__all__ = [
+    "compare",
+    "job_list",
+    "jobs",
+    "models",
+    "pages",
+    "preview",
+    "sign_in",
+    "start",
+    "wording",
+    "workers",
+]
 
 wording.install(pages)

@@ -1,60 +1,25 @@
-"""`/jobs` and `/jobs/{id}`: what is being learned, and how far it is."""
+"""`/jobs/{id}`: one job, live; what one may do with it; its curve as a file."""
 
-from dataclasses import dataclass, field
+import csv
+import io
+import math
+from dataclasses import asdict
 from typing import Any
 
-from flask import abort, render_template, request, url_for
+from flask import render_template, url_for
 from werkzeug.wrappers import Response
 
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages, see_other
-from web.pages.wording import STATE_WORDS
+from web.pages.failures import fix
+from web.pages.story import all_events, tell
 from web.security import check_csrf
-from worker import events, models
 from worker import jobs as contract
+from worker import models
 from worker.errors import NotFound
-from worker.records import Event, Job, JobState, Model
+from worker.records import Job, Model
 
-PAGE_LENGTH = 25
-EVENTS_AT_ONCE = 1000
-# Of long trainings only the newest of these are on the page; the curve is always whole.
-SHOWN = 60
 MOVES = {"cancel": contract.cancel, "pause": contract.pause, "resume": contract.resume}
-
-
-@dataclass
-class Story:
-    """A job's durable events, sorted into what the page shows."""
-
-    curve: list[tuple[int, float | None, float | None]] = field(default_factory=list)
-    samples: list[Event] = field(default_factory=list)  # newest first, as are the next two
-    slices: list[Event] = field(default_factory=list)
-    log: list[Event] = field(default_factory=list)
-    last_event: int = 0
-
-
-@pages.get("/jobs")
-def job_list() -> str:
-    """The owner's jobs, newest first, all of them or those in one state."""
-    state = request.args.get("state", "")
-    if state and state not in JobState.__members__.values():
-        abort(404)
-    backend, owner = current_backend(), current_owner()
-    page = contract.list_page(
-        backend,
-        owner,
-        state=state or None,
-        limit=PAGE_LENGTH,
-        after=request.args.get("after"),
-    )
-    return render_template(
-        "jobs.html",
-        page=page,
-        state=state,
-        states={str(name): words for name, words in STATE_WORDS.items()},
-        counts=contract.counts(backend, owner),
-        workers_online=backend.live.workers_online(),
-    )
 
 
 @pages.get("/jobs/<identifier>")
@@ -63,23 +28,47 @@ def job(identifier: str) -> str:
     backend, owner = current_backend(), current_owner()
     contract.get(backend, owner, identifier)  # is it theirs?
     # The record after its events: what scripts ask for next then never lacks what the page shows.
-    story = _story(identifier)
+    story = tell(identifier)
     record = contract.get(backend, owner, identifier)
-    return render_template(
-        "job.html",
-        job=record,
-        story=story,
-        model=_model_of(record),
-        workers_online=backend.live.workers_online(),
-        state={
-            "id": record.id,
-            "kind": record.kind,
-            "state": record.state,
-            "final": record.state.final,
-            "curve": story.curve,
-            "last_event": story.last_event,
-        },
-    )
+    state = {
+        "id": record.id,
+        "name": record.name,
+        "kind": record.kind,
+        "state": record.state,
+        "final": record.state.final,
+        "curve": story.curve,
+        "last_event": story.last_event,
+        "used": story.used,
+        "faults": story.faults,
+        "parts": url_for("pages.job_parts", identifier=record.id),
+    }
+    return render_template("job.html", story=story, state=state, **_shown(record))
+
+
+@pages.get("/jobs/<identifier>/parts")
+def job_parts(identifier: str) -> str:
+    """The parts of the page that change with the job's state, for scripts."""
+    record = contract.get(current_backend(), current_owner(), identifier)
+    return render_template("job_parts.html", **_shown(record))
+
+
+@pages.get("/jobs/<identifier>/curve.csv")
+def job_curve(identifier: str) -> Response:
+    """Every measured loss as a table."""
+    record = contract.get(current_backend(), current_owner(), identifier)
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["step", "epoch", "training_loss", "held_out_loss", "held_out_perplexity"])
+    for event in all_events(identifier):
+        if event.type == "metrics":
+            data, held = event.data, event.data.get("validation_loss")
+            perplexity = None if held is None else math.exp(min(held, 700.0))
+            table.writerow(
+                [data.get("step"), data.get("epoch"), data.get("train_loss"), held, perplexity]
+            )
+    response = Response(text.getvalue(), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="{record.id}.csv"'
+    return response
 
 
 @pages.post("/jobs/<identifier>/<any(cancel, pause, resume):move>")
@@ -98,33 +87,14 @@ def delete_job(identifier: str) -> Response:
     return see_other(url_for("pages.job_list"))
 
 
-def _story(identifier: str) -> Story:
-    story = Story()
-    while True:
-        batch = events.after(current_backend(), identifier, story.last_event, EVENTS_AT_ONCE)
-        for event in batch:
-            _add(story, event)
-        if len(batch) < EVENTS_AT_ONCE:
-            break
-    for part in (story.samples, story.slices, story.log):
-        part.reverse()
-        del part[SHOWN:]
-    return story
-
-
-def _add(story: Story, event: Event) -> None:
-    story.last_event = event.id
-    data = event.data
-    match event.type:
-        case "metrics":
-            train, validation = data.get("train_loss"), data.get("validation_loss")
-            story.curve.append((data.get("step", 0), train, validation))
-        case "sample":
-            story.samples.append(event)
-        case "slice":
-            story.slices.append(event)
-        case "log":
-            story.log.append(event)
+def _shown(record: Job) -> dict[str, Any]:
+    return {
+        "job": record,
+        "progress": asdict(record.progress),
+        "model": _model_of(record),
+        "workers_online": current_backend().live.workers_online(),
+        "fix": fix(record.error),
+    }
 
 
 def _model_of(record: Job) -> Model | None:

@@ -21,6 +21,13 @@ STATE_WORDS = {
     JobState.FAILED: "Failed",
     JobState.CANCELLED: "Cancelled",
 }
+PRESET_WORDS = {
+    "word": "Words",
+    "char": "Letters",
+    "subword": "Word parts",
+    "tutorial": "The lesson",
+}
+KIND_WORDS = {"predict": "Prediction", "evaluate": "Evaluation"}
 STOPPED_WORDS = {
     "finished": "It read the text as often as planned.",
     "early": "It stopped early: the loss on held-out text no longer fell.",
@@ -98,9 +105,29 @@ def allowed_actions(job: Job) -> list[Action]:
     return ["pause", "cancel"]
 
 
+def list_note(job: Job) -> str:
+    """What a list says of a job beside its bar."""
+    if job.queue_position:
+        place = job.queue_position
+        return "next in line" if place == 1 else f"number {place:,} in line"
+    if job.state is JobState.RUNNING and job.progress.eta_seconds is not None:
+        return f"about {duration(job.progress.eta_seconds)} left"
+    held, trained = job.metrics.get("validation_loss"), job.metrics.get("train_loss")
+    if held is not None:
+        return f"perplexity {perplexity(held)}"
+    return f"loss {loss(trained)}" if trained is not None else ""
+
+
+def kind_words(job: Job) -> str:
+    """What a job is, in a word or two."""
+    if job.kind == "train":
+        return PRESET_WORDS.get(job.config.get("preset", ""), "Training")
+    return KIND_WORDS.get(str(job.kind), str(job.kind).capitalize())
+
+
 def integer(value: float | None) -> str:
     """1234.6 → "1,235"."""
-    return NOTHING if value is None else f"{value:,.0f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else NOTHING
 
 
 def of_total(total: float | None) -> str:
@@ -125,7 +152,7 @@ def perplexity(nats: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """A length of time, as coarse as people say it."""
-    if seconds is None or not math.isfinite(seconds):
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return NOTHING
     if seconds < 1:
         return "under 1 s"
@@ -167,8 +194,10 @@ def calendar(moment: float) -> str:
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
-def size(count: float) -> str:
+def size(count: float | None) -> str:
     """A number of bytes."""
+    if count is None or not isinstance(count, int | float):
+        return NOTHING
     if count < 1024:  # noqa: PLR2004
         return f"{count:.0f} bytes"
     for unit in ("KiB", "MiB", "GiB"):
@@ -176,6 +205,12 @@ def size(count: float) -> str:
         if count < 1024 or unit == "GiB":  # noqa: PLR2004
             break
     return f"{count:.1f} {unit}"
+
+
+def processor(slice_: dict[str, Any]) -> str:
+    """How much of one processor a slice used, in per cent."""
+    used, seconds = slice_.get("processor_seconds"), slice_.get("seconds")
+    return f"{100 * used / seconds:.0f} %" if used is not None and seconds else NOTHING
 
 
 def plain(value: Any) -> str:
@@ -233,6 +268,8 @@ FILTERS: tuple[Callable[..., Any], ...] = (
     state_word,
     state_sentence,
     allowed_actions,
+    list_note,
+    kind_words,
     integer,
     of_total,
     loss,
@@ -243,6 +280,7 @@ FILTERS: tuple[Callable[..., Any], ...] = (
     calendar,
     size,
     plain,
+    processor,
     label,
     sentence,
     share,

@@ -1,28 +1,74 @@
-"""`/workers`: who is alive and what they do."""
+"""`/workers`: who is alive, what they do, how much waits, and how to add more."""
+
+from dataclasses import dataclass
 
 from flask import render_template
 
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages
-from worker import jobs
-from worker.errors import NotFound, Unavailable
-from worker.records import Job, WorkerInfo
+from worker import census, speed, watching
+from worker.errors import Unavailable
+from worker.records import WorkerInfo
+
+LATELY_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Line:
+    """The jobs of one kind, over all owners: a number names nobody."""
+
+    kind: str
+    words: str
+    waiting: int
+    running: int
+    oldest_seconds: float
+    messages: int | None  # None: Redis does not answer
+
+
+LINES = (("train", "Trainings"), ("predict", "Predictions"))
 
 
 @pages.get("/workers")
 def worker_list() -> str:
     """The live workers; a job is named only to its owner."""
+    backend = current_backend()
     alive: list[WorkerInfo] | None
     try:
-        alive = current_backend().live.workers()
+        alive = backend.live.workers()
     except Unavailable:
         alive = None
-    working_on = {worker.job: _own_job(worker.job) for worker in alive or () if worker.job}
-    return render_template("workers.html", workers=alive, working_on=working_on)
+    lately = speed.recent(backend, LATELY_SECONDS)
+    own = watching.records(
+        backend, [worker.job for worker in alive or () if worker.job], owner=current_owner()
+    )
+    return render_template(
+        "workers.html",
+        workers=alive,
+        own=own,
+        lately=lately,
+        lines=_lines(),
+        tokens_per_second=sum(one.tokens for one in lately.values()) / LATELY_SECONDS,
+        minutes=LATELY_SECONDS // 60,
+    )
 
 
-def _own_job(identifier: str) -> Job | None:
-    try:
-        return jobs.get(current_backend(), current_owner(), identifier)
-    except NotFound:
-        return None
+def _lines() -> list[Line]:
+    counted = census.take(current_backend())
+    lines = []
+    for kind, words in LINES:
+        waiting = counted.waiting.get(kind)
+        try:
+            messages = current_backend().live.waiting_messages(kind)
+        except Unavailable:
+            messages = None
+        lines.append(
+            Line(
+                kind=kind,
+                words=words,
+                waiting=waiting.jobs if waiting else 0,
+                running=counted.jobs.get((kind, "running"), 0),
+                oldest_seconds=waiting.oldest_seconds if waiting else 0.0,
+                messages=messages,
+            )
+        )
+    return lines

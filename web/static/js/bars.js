@@ -50,7 +50,7 @@ export class Bars {
 }
 
 // Spaces and line ends as signs one can see; a word's own leading space says nothing here.
-function visible(token) {
+export function visible(token) {
   if (token in SPECIAL) return SPECIAL[token];
   if (token === "\n") return "⏎ new line";
   if (token === "\t") return "⇥ tab";

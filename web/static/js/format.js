@@ -2,6 +2,7 @@
 // same before and after its first live update.
 
 export function integer(value) {
+  if (typeof value !== "number") return "–";
   return Math.round(value).toLocaleString("en-US");
 }
 
@@ -37,6 +38,7 @@ export function share(probability) {
 }
 
 export function bytes(count) {
+  if (typeof count !== "number") return "–";
   if (count < 1024) return `${count} bytes`;
   const units = ["KiB", "MiB", "GiB"];
   let value = count;

@@ -1,4 +1,0 @@
-// Lists (jobs, workers) stay true without a reload.
-import { keepFresh } from "./regions.js";
-
-keepFresh(3);
