@@ -52,7 +52,7 @@ def names(client: FlaskClient, address: str) -> list[str]:
 
 
 def press(client: FlaskClient, **fields: object) -> TestResponse:
-    token = hidden_fields(client.get("/jobs").text)["csrf_token"]
+    token = hidden_fields(client.get("/").text)["csrf_token"]
     return client.post("/jobs/selected", data={"csrf_token": token} | fields)
 
 
