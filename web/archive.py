@@ -1,16 +1,18 @@
 """A model's folder as one zip file, out and in.
 
-Out: made while it is sent, so that memory stays flat however large the model is. In: nothing is
-ever extracted to a path; an archive that is not exactly a model's files within the size limit is
-refused before its contents are unpacked.
+Out: made while it is sent, so that memory stays flat however large the model is. In: an
+archive that is not exactly a model's files within the size limit is refused before its contents are
+unpacked, piece by piece.
 """
 
+import errno
 import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, Any
 
 from lstmcore.model_record import FILES
@@ -23,6 +25,7 @@ END_MAGIC = b"PK\x05\x06"
 ZIP64_LOCATOR = (b"PK\x06\x07", 20)  # stands right before END when there is one
 # Python reads the whole directory at once; one that names four files needs some hundred bytes.
 LARGEST_DIRECTORY_BYTES = 16 * 1024
+CHUNK_BYTES = 256 * 1024
 # Weights hardly compress; the fastest level keeps a download about as fast as the disk.
 LEVEL = 1
 # A zip file cannot say a time before this one.
@@ -44,19 +47,24 @@ def pack(files: Iterable[tuple[str, Iterable[bytes]]], written_at: float) -> Ite
             # Its size is not known beforehand, so it must be free to pass 2 GiB.
             with archive.open(entry, "w", force_zip64=True) as target:
                 for chunk in chunks:
-                    target.write(chunk)
-                    yield sink.take()
+                    # In small pieces: a slow client has so long for each of them.
+                    for begin in range(0, len(chunk), CHUNK_BYTES):
+                        target.write(chunk[begin : begin + CHUNK_BYTES])
+                        yield sink.take()
     yield sink.take()
 
 
-def unpack(stream: IO[bytes], largest_bytes: int) -> dict[str, bytes]:
-    """The files of a model's zip file. Raises InvalidInput for anything else."""
+def unpack(stream: IO[bytes], folder: Path, largest_bytes: int) -> None:
+    """Write the files of a model's zip file into a folder. Raises InvalidInput for anything else.
+
+    Memory stays flat; the names are those of a model's files, whatever the archive says.
+    """
     _check_end(stream)
     try:
         with zipfile.ZipFile(stream) as archive:
             entries = archive.infolist()
             _check_entries(entries, largest_bytes)
-            return _read(archive, entries, largest_bytes)
+            _extract(archive, entries, folder, largest_bytes)
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -65,7 +73,11 @@ def unpack(stream: IO[bytes], largest_bytes: int) -> dict[str, bytes]:
         NotImplementedError,
         OverflowError,
         ValueError,
+        # An entry that begins before the file does; our own disk says ENOSPC, not EINVAL.
+        OSError,
     ) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise _refused("the zip file is damaged") from error
 
 
@@ -96,19 +108,18 @@ def _check_entries(entries: list[zipfile.ZipInfo], largest_bytes: int) -> None:
         raise _refused(f"unpacked, it is larger than {largest_bytes:,} bytes")
 
 
-def _read(
-    archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], largest_bytes: int
-) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
+def _extract(
+    archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path, largest_bytes: int
+) -> None:
     left = largest_bytes
     for entry in entries:
-        with archive.open(entry) as source:
+        with archive.open(entry) as source, (folder / entry.filename).open("xb") as target:
             # What an entry says about its size may be a lie.
-            files[entry.filename] = source.read(left + 1)
-        left -= len(files[entry.filename])
-        if left < 0:
-            raise _refused(f"unpacked, it is larger than {largest_bytes:,} bytes")
-    return files
+            while chunk := source.read(min(CHUNK_BYTES, left + 1)):
+                left -= len(chunk)
+                if left < 0:
+                    raise _refused(f"unpacked, it is larger than {largest_bytes:,} bytes")
+                target.write(chunk)
 
 
 def _refused(reason: str) -> InvalidInput:

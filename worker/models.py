@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lstmcore.errors import CheckpointError
-from lstmcore.model_record import FILES, parse_model_record
+from lstmcore.model_record import FILES
 from worker import database, paging, quotas, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
@@ -107,28 +107,27 @@ def download(backend: Backend, model: Model, folder: Path) -> Path:
     return folder
 
 
-def import_folder(backend: Backend, owner: str, name: str, files: dict[str, bytes]) -> Model:
-    """Store a folder that was made here or elsewhere as a model.
+def import_folder(backend: Backend, owner: str, name: str, folder: Path) -> Model:
+    """Store a folder that was made here or elsewhere as a model, once its files fit together.
 
-    Only the names and the configuration are checked here; tensors are checked against the
-    configuration by the worker that loads them. Raises InvalidInput, Unavailable.
+    Raises InvalidInput, QuotaExceeded, Unavailable.
     """
-    if sorted(files) != sorted(FILES):
-        raise InvalidInput(
-            f"a model is exactly the files {', '.join(FILES)}; got {', '.join(sorted(files))}",
-            [{"loc": ["file"], "msg": "put exactly those four files into the zip"}],
-        )
+    from lstmcore.model_check import check_model_folder  # noqa: PLC0415 - loads tokenizers
+
+    clean = check_name(name)
     try:
-        record = parse_model_record(files["config.json"])
+        record = check_model_folder(folder)
     except CheckpointError as error:
         raise InvalidInput(str(error), [{"loc": ["file"], "msg": str(error)}]) from error
-    quotas.check_stored(backend, owner, sum(map(len, files.values())))
-    identifier, clean = new_id("model"), check_name(name)
+    quotas.check_stored(backend, owner, sum((folder / file).stat().st_size for file in FILES))
+    identifier = new_id("model")
     began = backend.database.time()
     try:
         stored = {
-            filename: asdict(backend.store.put(f"models/{identifier}/{filename}", data))
-            for filename, data in files.items()
+            filename: asdict(
+                backend.store.put(f"models/{identifier}/{filename}", folder / filename)
+            )
+            for filename in FILES
         }
     except StoreError as error:
         raise Unavailable(f"the model could not be stored: {error}") from error

@@ -1,9 +1,15 @@
-"""What tests look for in answers."""
+"""What tests look for in answers, and models to ask about."""
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from werkzeug.test import TestResponse
+
+from worker import models
+from worker.backend import Backend
+from worker.records import Model
 
 TUTORIAL = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
 
@@ -39,3 +45,11 @@ def events_of(stream: str) -> list[tuple[int | None, dict[str, Any]]]:
             identifier = int(lines["id"]) if "id" in lines else None
             found.append((identifier, json.loads(lines["data"])))
     return found
+
+
+def import_model(backend: Backend, owner: str, name: str, files: dict[str, bytes]) -> Model:
+    """Store these files as somebody's model."""
+    with tempfile.TemporaryDirectory(prefix="lstmq-") as folder:
+        for filename, data in files.items():
+            (Path(folder) / filename).write_bytes(data)
+        return models.import_folder(backend, owner, name, Path(folder))

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web.answers import TUTORIAL
-from worker import models
+from tests.web.answers import TUTORIAL, import_model
 from worker.backend import Backend
 from worker.records import Model
 
@@ -53,4 +52,4 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.fixture
 def model(backend: Backend, model_files: dict[str, bytes]) -> Model:
     """A model of the local owner, its name holding a slash."""
-    return models.import_folder(backend, "local", "lessons/first", model_files)
+    return import_model(backend, "local", "lessons/first", model_files)

@@ -15,9 +15,8 @@ from lstmcore.config import resolve_config
 from lstmcore.corpus import read_corpus, summarize
 from lstmcore.training import Trainer
 from tests.processes import PATIENCE_SECONDS, eventually
-from tests.web.answers import TUTORIAL, problem_of, refused_fields
+from tests.web.answers import TUTORIAL, import_model, problem_of, refused_fields
 from web import create_app
-from worker import models
 from worker.settings import Settings
 
 
@@ -28,7 +27,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterat
     settings = Settings(data_dir=folder / "var", redis_url=redis_server)
     app = create_app(settings)
     backend = app.extensions["lstmq"]
-    models.import_folder(backend, "local", "lesson", lesson_files(folder / "model"))
+    import_model(backend, "local", "lesson", lesson_files(folder / "model"))
     clean = {name: value for name, value in os.environ.items() if name[:6] != "LSTMQ_"}
     chosen = {"LSTMQ_DATA_DIR": str(settings.data_dir), "LSTMQ_REDIS_URL": redis_server}
     command = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web.answers import problem_of, refused_fields
+from tests.web.answers import import_model, problem_of, refused_fields
 from web.archive import LARGEST_DIRECTORY_BYTES, pack
 from worker import models as contract
 from worker.backend import Backend
@@ -45,7 +45,7 @@ def test_renaming(client: FlaskClient, model: Model, backend: Backend) -> None:
     assert client.get(f"{URL}/a/b/c").json["id"] == model.id
     problem_of(client.get(f"{URL}/lessons/first"), 404)
     files = {name: contract.read_bytes(backend, model, name) for name in model.files}
-    contract.import_folder(backend, "local", "taken", files)
+    import_model(backend, "local", "taken", files)
     assert refused_fields(client.patch(f"{URL}/{model.id}", json={"name": "taken"})) == [["name"]]
 
 
@@ -146,6 +146,10 @@ def hostile_archives(files: dict[str, bytes]) -> dict[str, bytes]:
     liar = bytearray(zip_of({**files, weights: bytes(50_000_000)}))
     directory = liar.index(b"PK\x01\x02")
     liar[directory + 24 : directory + 28] = (1000).to_bytes(4, "little")
+    # The directory seems to lie so far back that entries begin before the file: seek() fails.
+    early = bytearray(good)
+    end = early.rindex(b"PK\x05\x06")
+    early[end + 16 : end + 20] = (0x7FFFFFFF).to_bytes(4, "little")
     return {
         "nothing": b"",
         "text": b"not a zip file at all",
@@ -165,6 +169,19 @@ def hostile_archives(files: dict[str, bytes]) -> dict[str, bytes]:
         "many entries": zip_of({f"{number}": b"" for number in range(2000)}),
         "bomb": zip_of(rest | {weights: bytes(50_000_000)}),
         "bomb that lies about its size": bytes(liar),
+        "an entry before the file": bytes(early),
+        "other weights": zip_of(files | {weights: b"hello"}),
+        "weights that are not finite": zip_of(
+            files | {weights: files[weights][:-4] + b"\xff\xff\xff\x7f"}
+        ),
+        "a tokenizer with another expression": zip_of(
+            files | {"tokenizer.json": files["tokenizer.json"].replace(b"a-z", b"(a+)+z")}
+        ),
+        "a tokenizer that is none": zip_of(files | {"tokenizer.json": b"[]"}),
+        "a vocabulary of another size": zip_of(
+            files | {"config.json": files["config.json"].replace(b'size": 1', b'size": 7')}
+        ),
+        "a card that is no text": zip_of(files | {"README.md": b"\xff"}),
         "broken config": zip_of(files | {"config.json": b"{"}),
         "deep config": zip_of(files | {"config.json": b"[" * 100_000}),
         "other config": zip_of(files | {"config.json": b'{"format": "another"}'}),

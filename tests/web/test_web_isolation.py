@@ -11,11 +11,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
-from tests.web.answers import TUTORIAL, problem_of
+from tests.web.answers import TUTORIAL, import_model, problem_of
 from web import create_app
 from web.auth import OPEN_ENDPOINTS, SIGN_IN_ENDPOINTS
 from web.roles import needed_role
-from worker import keys, models
+from worker import keys
 from worker.backend import Backend
 from worker.records import WorkerInfo
 from worker.settings import Settings
@@ -56,7 +56,7 @@ def belongings(
     dataset = client.post("/api/v1/datasets", json=body, headers=alice).json["id"]
     train = {"kind": "train", "dataset": dataset, "name": f"{SECRET} job"}
     job = client.post("/api/v1/jobs", json=train, headers=alice).json["id"]
-    model = models.import_folder(backend, "alice", f"{SECRET} model", model_files).id
+    model = import_model(backend, "alice", f"{SECRET} model", model_files).id
     worker = WorkerInfo("train@host", "train", "host", 1, 0.0, 0.0, None, 1, "0")
     backend.live.report_worker(worker)
     backend.live.report_current("train@host", job)

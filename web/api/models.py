@@ -1,7 +1,8 @@
 """`/models`: trained models, by id or by name (a name may hold slashes)."""
 
 from itertools import chain
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
@@ -55,8 +56,9 @@ def import_zip() -> Response:
         )
     name = fields.name or PureWindowsPath(files[0].filename or "").stem or "model"
     backend = current_backend()
-    contents = unpack(files[0].stream, backend.settings.max_upload_bytes)
-    model = contract.import_folder(backend, current_owner(), name, contents)
+    with TemporaryDirectory(prefix="lstmq-import-") as folder:
+        unpack(files[0].stream, Path(folder), backend.settings.max_upload_bytes)
+        model = contract.import_folder(backend, current_owner(), name, Path(folder))
     return respond_json(model_json(model), 201, {"Location": f"{ROOT}/models/{model.id}"})
 
 
