@@ -1,12 +1,14 @@
 """Defaults: which preset suits a text, and which settings suit a preset and a size of data.
 
-The numbers aim at two CPU cores: a few hundred lines or pairs are learned in seconds, a megabyte
-takes a few minutes. They are plain dictionaries in the shape of `config.TrainConfig`.
+The numbers aim at one core: a few hundred lines or pairs are learned in seconds, more text takes a
+few minutes, or as long as `max_seconds` says (`lstmcore.budget`). They are plain dictionaries in
+the shape of `config.TrainConfig`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from lstmcore.budget import fit_text, held_out_share
 from lstmcore.corpus import CorpusSummary
 
 Json = dict[str, Any]
@@ -60,6 +62,9 @@ PATIENCE = 4  # evaluations without progress
 SMALL_PAIRS = 2_000  # fewer pairs are facts to be remembered: nothing is held out
 SMALL_TOKENS = 8_000  # fewer tokens say nothing about held-out text
 MEDIUM_TOKENS = 2_000_000
+LARGE_VOCABULARY = 10_000  # words; from here adaptive softmax is several times as fast
+LONGEST_SECONDS = 31 * 86_400
+LARGE_HIDDEN = 320  # cells; more learn with smaller steps
 SGD_LEARNING_RATE = 1.0  # SGD with clipping needs steps some hundred times those of Adam
 
 
@@ -101,17 +106,38 @@ def default_config(preset: str, summary: CorpusSummary, asked: Mapping[str, Any]
         return {"preset": preset, **recipe, "init_from": None}
     level = LEVEL_OF_PRESET[preset]
     tokens = expected_tokens(level, summary)
-    shape = _pairs_training(summary) if summary.layout == "pairs" else _text_training(level, tokens)
-    section = asked.get("model")
-    if isinstance(section, Mapping) and section.get("softmax") == "adaptive":
+    tokenizer = _tokenizer(level, summary)
+    if summary.layout == "pairs":
+        shape = _pairs_training(summary)
+    else:
+        vocabulary = expected_vocabulary(level, tokenizer | _section(asked, "tokenizer"), summary)
+        shape = _text_training(level, tokens, vocabulary, _seconds(asked))
+    given = _section(asked, "model")
+    if given.get("softmax") == "adaptive":
         shape["model"]["tie_weights"] = False  # it has an output layer of its own
+    elif given.get("tie_weights") is True:
+        shape["model"]["softmax"] = "full"
     return {
         "preset": preset,
-        "tokenizer": _tokenizer(level, summary),
+        "tokenizer": tokenizer,
         "model": shape["model"],
         "training": _training(shape["training"], summary, tokens, asked),
         "init_from": None,
     }
+
+
+def _section(asked: Mapping[str, Any], name: str) -> Json:
+    """What a user set in a section; what is no section is refused later."""
+    section = asked.get(name)
+    return dict(section) if isinstance(section, Mapping) else {}
+
+
+def _seconds(asked: Mapping[str, Any]) -> float | None:
+    """The time limit that was set; what is none is refused later."""
+    seconds = _section(asked, "training").get("max_seconds")
+    if isinstance(seconds, (int, float)) and 0 < seconds <= LONGEST_SECONDS:
+        return float(seconds)
+    return None
 
 
 def _tokenizer(level: str, summary: CorpusSummary) -> Json:
@@ -147,7 +173,7 @@ def _pairs_training(summary: CorpusSummary) -> Json:
     return _shape(model, epochs=epochs, batch_size=32, bptt=64, learning_rate=3e-3, held_out=0.05)
 
 
-def _text_training(level: str, tokens: int) -> Json:
+def _text_training(level: str, tokens: int, vocabulary: int, seconds: float | None) -> Json:
     """Running text: the more there is, the larger the model and the fewer times it is read."""
     words = level != "char"
     bptt = 35 if words else 64
@@ -162,13 +188,28 @@ def _text_training(level: str, tokens: int) -> Json:
         return _shape(
             model, epochs=epochs, batch_size=16, bptt=bptt, learning_rate=4e-3, held_out=0.1
         )
-    budget = 2_000_000 if words else 9_000_000  # tokens read in a few minutes
-    epochs = max(1, min(12, round(budget / tokens)))
-    held_out = 0.1 if tokens < MEDIUM_TOKENS else 0.05
-    model = _model(128 if words else 64, 256, dropout=0.2 if words else 0.1, tied=words)
+    fit = fit_text(level, tokens, vocabulary, seconds)
+    adaptive = level == "word" and vocabulary > LARGE_VOCABULARY
+    model = _model(fit.embed_dim, fit.hidden_dim, dropout=fit.dropout, tied=words and not adaptive)
     return _shape(
-        model, epochs=epochs, batch_size=32, bptt=bptt, learning_rate=3e-3, held_out=held_out
+        model | {"softmax": "adaptive" if adaptive else "full"},
+        epochs=fit.epochs,
+        batch_size=32 if words else 16,
+        bptt=bptt,
+        learning_rate=3e-3 if words or fit.hidden_dim > LARGE_HIDDEN else 4e-3,
+        held_out=held_out_share(tokens),
     )
+
+
+def expected_vocabulary(level: str, tokenizer: Json, summary: CorpusSummary) -> int:
+    """Roughly how many tokens a vocabulary will have."""
+    if level == "char":
+        return summary.distinct_characters
+    if level == "subword":
+        return int(tokenizer["vocab_size"])
+    # half of the words of a text occur once
+    words = summary.distinct_words // (1 if tokenizer["min_count"] == 1 else 2)
+    return min(int(tokenizer["vocab_size"]), words)
 
 
 def _model(embed_dim: int, hidden_dim: int, *, dropout: float, tied: bool = False) -> Json:
@@ -199,8 +240,7 @@ def _shape(
 
 def _training(chosen: Json, summary: CorpusSummary, tokens: int, asked: Mapping[str, Any]) -> Json:
     """Complete the training section so that it suits what the user fixed in it."""
-    section = asked.get("training")
-    given: Mapping[str, Any] = section if isinstance(section, Mapping) else {}
+    given = _section(asked, "training")
     sgd = given.get("optimizer") == "sgd"
     held_out = given.get("validation_fraction", chosen["validation_fraction"])
     if given.get("patience") is not None and "validation_fraction" not in given and not held_out:

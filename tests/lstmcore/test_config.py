@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstmcore import budget
 from lstmcore.config import (
     FIELD_HELP,
     Sampling,
@@ -19,6 +20,7 @@ from lstmcore.config import (
 )
 from lstmcore.corpus import Corpus, CorpusSummary, Layout, summarize
 from lstmcore.errors import ConfigError
+from lstmcore.estimate import estimate
 
 PRESETS = ("tutorial", "char", "word", "subword")
 
@@ -126,8 +128,71 @@ def test_patience_needs_held_out_text() -> None:
 
 def test_few_pairs_hold_nothing_out_and_a_megabyte_does() -> None:
     assert resolve_config({}, FACTS).training.validation_fraction == 0
-    assert resolve_config({}, MEGABYTE).training.validation_fraction == 0.1
+    assert 0.02 < resolve_config({}, MEGABYTE).training.validation_fraction <= 0.1
     assert resolve_config({}, MEGABYTE).training.patience is not None
+    huge = resolve_config({"preset": "char"}, summary(characters=10**9)).training
+    assert 50_000 < huge.validation_fraction * 10**9 < 100_000
+
+
+SECONDS = [10.0, 60.0, 240.0, 900.0, 3600.0, 36_000.0]
+
+
+@pytest.mark.parametrize("preset", ["char", "word", "subword"])
+@pytest.mark.parametrize("characters", [200_000, 1_100_000, 10**7, 10**8, 10**9])
+def test_more_time_never_makes_a_smaller_training(preset: str, characters: int) -> None:
+    about = summary(characters=characters)
+    found = [
+        resolve_config({"preset": preset, "training": {"max_seconds": seconds}}, about)
+        for seconds in SECONDS
+    ]
+    sizes = [config.model.hidden_dim for config in found]
+    assert sizes == sorted(sizes)
+    work = [c.model.hidden_dim**2 * c.training.epochs for c in found]
+    assert work == sorted(work)
+    assert all(config.training.max_seconds == s for config, s in zip(found, SECONDS, strict=True))
+
+
+@pytest.mark.parametrize("characters", [200_000, 1_100_000, 10**7, 10**8])
+@pytest.mark.parametrize("seconds", SECONDS[1:])
+def test_a_plan_fills_its_time_and_no_network_is_too_large_for_it(
+    characters: int, seconds: float
+) -> None:
+    about = summary(characters=characters)
+    config = resolve_config({"preset": "char", "training": {"max_seconds": seconds}}, about)
+    model, epochs = config.model, config.training.epochs
+    free = config.model_copy(
+        update={"training": config.training.model_copy(update={"max_seconds": None})}
+    )
+    cost = estimate(free, 65, characters, flops_per_second=budget.FLOPS_PER_SECOND)
+    recurrent = 4 * model.hidden_dim * (model.hidden_dim + model.embed_dim)
+    assert recurrent <= budget.WEIGHTS_A_TOKEN * characters or model.hidden_dim == 128
+    if model.hidden_dim > 128:  # the chosen network learns from enough text within the time
+        tokens = characters * epochs * min(1, seconds / cost.seconds)
+        assert tokens > min(10 * recurrent, 0.8 * budget.MOST_EPOCHS * characters)
+    # there are epochs enough for the time, but where more would teach nothing
+    assert cost.seconds > seconds or epochs == budget.MOST_EPOCHS
+
+
+@pytest.mark.parametrize(
+    "seconds", [math.nan, math.inf, -1, 10**400, "long", True, None, [], 1e300]
+)
+def test_an_impossible_time_is_refused_or_taken_as_it_is(seconds: Any) -> None:
+    asked = {"preset": "char", "training": {"max_seconds": seconds}}
+    if seconds is None:
+        assert resolve_config(asked, MEGABYTE).training.max_seconds is None
+    else:
+        assert set(refusals(asked)) == {("training", "max_seconds")}
+
+
+def test_many_words_get_the_softmax_that_is_fast_for_them() -> None:
+    few, many = summary(characters=500_000), summary(characters=5_000_000)
+    assert resolve_config({"preset": "word"}, few).model.softmax == "full"
+    chosen = resolve_config({"preset": "word"}, many).model
+    assert (chosen.softmax, chosen.tie_weights) == ("adaptive", False)
+    tied = resolve_config({"preset": "word", "model": {"tie_weights": True}}, many).model
+    assert (tied.softmax, tied.tie_weights) == ("full", True)
+    small = {"preset": "word", "tokenizer": {"vocab_size": 5_000}}
+    assert resolve_config(small, many).model.softmax == "full"
 
 
 @pytest.mark.parametrize(
