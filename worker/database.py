@@ -29,6 +29,7 @@ from worker.tables import (
     models,
     owners,
     sessions,
+    sweeps,
     usage,
 )
 
@@ -45,11 +46,12 @@ __all__ = [
     "now",
     "owners",
     "sessions",
+    "sweeps",
     "usage",
 ]
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from lstmcore.model_record import FILES
 from worker.backend import Backend
-from worker.database import datasets, insert, jobs, models, now, usage
+from worker.database import datasets, insert, jobs, models, now, sweeps, usage
 from worker.errors import QuotaExceeded
-from worker.records import ACTIVE_STATES
+from worker.records import ACTIVE_STATES, JobState
 from worker.settings import Settings
 
 DAY_SECONDS = 86_400
@@ -26,10 +26,11 @@ def check_active(connection: sa.Connection, owner: str, most: int) -> None:
     if not most:
         return
     # The active ones by name: the index finds them, however many finished ones there are.
-    active = connection.scalar(
-        sa.select(sa.func.count()).where(jobs.c.owner == owner, jobs.c.state.in_(ACTIVE_STATES))
-    )
-    if (active or 0) >= most:
+    alone = (jobs.c.owner == owner, jobs.c.state.in_(ACTIVE_STATES), jobs.c.sweep.is_(None))
+    active = connection.scalar(sa.select(sa.func.count()).where(*alone)) or 0
+    running = (sweeps.c.owner == owner, sweeps.c.state == JobState.RUNNING)
+    active += connection.scalar(sa.select(sa.func.count()).where(*running)) or 0
+    if active >= most:
         raise QuotaExceeded(
             f"you have {active} unfinished jobs and may have {most}: wait for one or cancel one"
         )

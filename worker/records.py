@@ -112,6 +112,35 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One training of a sweep."""
+
+    number: int  # from 0
+    settings: Json  # what it tries, by the setting's path
+    job: Job | None  # None: not submitted yet, or deleted since, or not asked for
+    scores: list[float | None]  # its loss at each rung it reached
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A search for good settings. Its states are a job's: running until every trial ended."""
+
+    id: str
+    owner: str
+    name: str
+    state: JobState
+    dataset: str
+    request: Json  # config, space, method, halving_factor, seed, priority
+    rungs: list[float]  # shares of a training after which losers stop
+    rung: int  # the next of them; -1 until every trial is a job
+    trials: list[Trial]
+    best: Json | None  # {"trial", "job", "model", "loss"}
+    error: Json | None  # {"code", "message"}
+    created_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True)
 class Model:
     """A trained model: a name somebody chose and the files of its folder."""
 

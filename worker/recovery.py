@@ -8,6 +8,7 @@ UPDATE. `python -m worker.recovery` runs it for ever. What it does:
 3. A job that has waited long rises, so that nobody starves behind higher priorities.
 4. A job that waits while the queue holds too few messages is announced again: messages are lost
    when Redis is emptied, restarted or unreachable at the moment of a submit.
+5. Searches for settings (`sweeps`) go on to their next rung (`halving`).
 """
 
 import logging
@@ -18,7 +19,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from worker import counters, events, logs, retention, transitions
+from worker import counters, events, halving, logs, retention, transitions
 from worker.backend import Backend, open_backend
 from worker.database import jobs, now
 from worker.errors import Unavailable
@@ -46,15 +47,17 @@ class Sweep:
     recovered: int  # leases that had run out
     raised: int  # jobs that have waited so long that their turn comes sooner
     announced: int  # messages sent again
+    advanced: int  # sweeps of settings that went on to their next rung or end
 
 
 def sweep(backend: Backend) -> Sweep:
-    """Do the four things once."""
+    """Do the five things once."""
     return Sweep(
         answered=_answer_overdue(backend),
         recovered=_recover_expired(backend),
         raised=_raise_the_waiting(backend),
         announced=sum(_announce(backend, kind) for kind in get_args(JobKind)),
+        advanced=halving.advance(backend),
     )
 
 

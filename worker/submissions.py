@@ -20,6 +20,7 @@ from lstmcore.config import (
     parse_sampling,
     resolve_config,
 )
+from lstmcore.estimate import Estimate
 from worker import (
     database,
     datasets,
@@ -34,7 +35,7 @@ from worker import (
 )
 from worker.backend import Backend
 from worker.database import now
-from worker.errors import InvalidInput, NotFound
+from worker.errors import InvalidInput, NotFound, WrongState
 from worker.naming import check_name, new_id
 from worker.queue import QUEUES
 from worker.records import Dataset, Job, JobKind, JobState, Json, Priority, Progress
@@ -44,6 +45,14 @@ MOST_PROMPTS = 1000
 # A client that got no answer asks again within its own timeout, ten minutes for most.
 REPEAT_SECONDS = 600.0
 _REPEATED = "repeated-"
+
+
+@dataclass(frozen=True)
+class TrialOf:
+    """Which trial of which sweep a training is."""
+
+    sweep: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ def submit_train(
     priority: Priority = Priority.NORMAL,
     idempotency_key: str | None = None,
     attempt: Attempt | None = None,
+    trial: TrialOf | None = None,
 ) -> Job:
     """Accept a training: once this returns, the job will reach a final state.
 
@@ -81,12 +91,7 @@ def submit_train(
     if resolved.preset == "tutorial":
         _check_tutorial(backend, text, resolved)
     estimate = datasets.estimate_of(datasets.summary_of(text), resolved)
-    if estimate.memory_bytes > backend.settings.max_training_bytes:
-        raise InvalidInput(
-            f"this model needs about {estimate.memory_bytes / 2**20:,.0f} MiB to train; at most "
-            f"{backend.settings.max_training_bytes / 2**20:,.0f} MiB are allowed here",
-            [{"loc": ["config", "model"], "msg": "lower hidden_dim, embed_dim or vocab_size"}],
-        )
+    check_memory(backend, estimate)
     if resolved.init_from is not None:
         start = models.get(backend, owner, resolved.init_from)
         check_continues(resolved, parse_config(start.config))
@@ -108,7 +113,18 @@ def submit_train(
         idempotency_key=idempotency_key,
         expectation=speed.expect(backend, estimate),
         attempt=attempt,
+        trial=trial,
     )
+
+
+def check_memory(backend: Backend, estimate: Estimate) -> None:
+    """Raise InvalidInput, with the numbers, when a training cannot fit."""
+    if estimate.memory_bytes > backend.settings.max_training_bytes:
+        raise InvalidInput(
+            f"this model needs about {estimate.memory_bytes / 2**20:,.0f} MiB to train; at most "
+            f"{backend.settings.max_training_bytes / 2**20:,.0f} MiB are allowed here",
+            [{"loc": ["config", "model"], "msg": "lower hidden_dim, embed_dim or vocab_size"}],
+        )
 
 
 def submit_predict(
@@ -185,6 +201,7 @@ def _submit(
     expectation: speed.Expectation | None = None,
     metadata: Json | None = None,
     attempt: Attempt | None = None,
+    trial: TrialOf | None = None,
 ) -> Job:
     if priority is not Priority.NORMAL:
         request = request | {"priority": priority}
@@ -205,14 +222,19 @@ def _submit(
         "idempotency_key": idempotency_key,
         "request_sha256": digest,
         "request_id": logs.named("request"),
+        "sweep": trial.sweep if trial else None,
+        "trial": trial.number if trial else None,
     }
     try:
         with backend.database.writing() as connection:
-            known = _known(connection, owner, idempotency_key, digest)
-            if known is None and attempt is not None:
-                known = _twin(connection, owner, attempt, digest)
+            known = (
+                _known(connection, owner, idempotency_key, digest)
+                or (attempt and _twin(connection, owner, attempt, digest))
+                or (trial and _made_already(connection, trial))
+            )
             if known is None:
-                quotas.check_active(connection, owner, backend.settings.max_active_jobs)
+                if trial is None:  # a sweep counts as one, however many trials it has
+                    quotas.check_active(connection, owner, backend.settings.max_active_jobs)
                 if kind == "train":
                     quotas.check_training(connection, owner, backend.settings)
                 scheduling.make_known(connection, owner)
@@ -268,6 +290,18 @@ def _known(
             [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
         )
     return str(row.id)
+
+
+def _made_already(connection: sa.Connection, trial: TrialOf) -> str | None:
+    """The job that a trial is already. Raises WrongState when its sweep has ended."""
+    sweeps = database.sweeps
+    state = connection.scalar(
+        sa.select(sweeps.c.state).where(sweeps.c.id == trial.sweep).with_for_update()
+    )
+    if state != JobState.RUNNING:
+        raise WrongState("the sweep has ended", str(state))
+    this = (TABLE.c.sweep == trial.sweep, TABLE.c.trial == trial.number)
+    return connection.scalar(sa.select(TABLE.c.id).where(*this))
 
 
 def _twin(connection: sa.Connection, owner: str, attempt: Attempt, digest: str) -> str | None:

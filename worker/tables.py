@@ -75,6 +75,8 @@ jobs = sa.Table(
     sa.Column("level", sa.Integer, nullable=False, comment="the priority, raised by waiting"),
     sa.Column("ages_at", sa.Double, comment="when the level rises next, while it waits"),
     sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("sweep", sa.String(40), comment="the sweep it is a trial of"),
+    sa.Column("trial", sa.Integer, comment="which one, from 0"),
     sa.Column("started_at", sa.Double),
     sa.Column("finished_at", sa.Double),
     sa.UniqueConstraint("owner", "idempotency_key", name="one_job_an_idempotency_key"),
@@ -83,6 +85,14 @@ jobs = sa.Table(
     sa.Index("jobs_by_state", "state", "lease_until"),
     sa.Index("jobs_by_lease", "lease_owner"),
     sa.Index("jobs_by_dataset", "dataset"),
+    sa.Index(
+        "jobs_by_sweep",
+        "sweep",
+        "trial",
+        unique=True,
+        sqlite_where=sa.text("sweep is not null"),
+        postgresql_where=sa.text("sweep is not null"),
+    ),
     *(
         sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
         for name, columns, where in (
@@ -98,6 +108,32 @@ jobs = sa.Table(
         sqlite_where=sa.text("checkpoint is not null"),
         postgresql_where=sa.text("checkpoint is not null"),
     ),
+)
+
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("owner", sa.String(100), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("dataset", sa.String(40)),
+    sa.Column("request", sa.JSON, nullable=False, comment="what the owner asked for"),
+    sa.Column("trials", sa.JSON, nullable=False, comment="the settings of each"),
+    sa.Column("rungs", sa.JSON, nullable=False, comment="shares at which losers stop"),
+    sa.Column(
+        "rung", sa.Integer, nullable=False, comment="the next of them; -1: trials are being made"
+    ),
+    sa.Column("scores", sa.JSON, nullable=False, comment="for each rung the losses by trial"),
+    sa.Column("best", sa.JSON(none_as_null=True)),
+    sa.Column("error", sa.JSON(none_as_null=True)),
+    sa.Column("idempotency_key", sa.String(200)),
+    sa.Column("request_sha256", sa.String(64)),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("finished_at", sa.Double),
+    sa.UniqueConstraint("owner", "idempotency_key", name="one_sweep_an_idempotency_key"),
+    sa.Index("sweeps_by_owner", "owner", "created_at", "id"),
+    sa.Index("sweeps_by_state", "state"),
 )
 
 owners = sa.Table(
