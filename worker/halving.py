@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lstmcore.errors import LSTMError
-from worker import database, events, submissions, transitions
+from worker import database, events, repeats, submissions, transitions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import QuotaExceeded, Unavailable, WorkerError
@@ -124,7 +124,7 @@ def _submit(backend: Backend, sweep: "sa.Row[Any]", number: int, settings: Json)
         dataset=sweep.dataset,
         config=with_settings(sweep.request["config"], settings),
         priority=Priority(sweep.request["priority"]),
-        trial=submissions.TrialOf(sweep.id, number),
+        trial=repeats.TrialOf(sweep.id, number),
     )
 
 

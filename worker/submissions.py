@@ -7,7 +7,6 @@ state whatever happens to the message, the queue or the workers.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -29,41 +28,20 @@ from worker import (
     logs,
     models,
     quotas,
+    repeats,
     scheduling,
     speed,
     transitions,
 )
 from worker.backend import Backend
 from worker.database import now
-from worker.errors import InvalidInput, NotFound, WrongState
+from worker.errors import InvalidInput, NotFound
 from worker.naming import check_name, new_id
 from worker.queue import QUEUES
 from worker.records import Dataset, Job, JobKind, JobState, Json, Priority, Progress
 
 TABLE = database.jobs
 MOST_PROMPTS = 1000
-# A client that got no answer asks again within its own timeout, ten minutes for most.
-REPEAT_SECONDS = 600.0
-_REPEATED = "repeated-"
-
-
-@dataclass(frozen=True)
-class TrialOf:
-    """Which trial of which sweep a training is."""
-
-    sweep: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """How a client that sends no key, but says when it asks again, came to ask.
-
-    A repeated request gets the job of the first one, whichever of the two is served first.
-    """
-
-    arrived: float  # by the database's clock
-    repeated: bool
 
 
 def submit_train(
@@ -76,8 +54,8 @@ def submit_train(
     metadata: Mapping[str, str] | None = None,
     priority: Priority = Priority.NORMAL,
     idempotency_key: str | None = None,
-    attempt: Attempt | None = None,
-    trial: TrialOf | None = None,
+    attempt: repeats.Attempt | None = None,
+    trial: repeats.TrialOf | None = None,
 ) -> Job:
     """Accept a training: once this returns, the job will reach a final state.
 
@@ -200,15 +178,15 @@ def _submit(
     idempotency_key: str | None,
     expectation: speed.Expectation | None = None,
     metadata: Json | None = None,
-    attempt: Attempt | None = None,
-    trial: TrialOf | None = None,
+    attempt: repeats.Attempt | None = None,
+    trial: repeats.TrialOf | None = None,
 ) -> Job:
     if priority is not Priority.NORMAL:
         request = request | {"priority": priority}
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     identifier = new_id("job")
     if attempt and attempt.repeated and idempotency_key is None:
-        idempotency_key = f"{_REPEATED}{identifier}"
+        idempotency_key = f"{repeats.REPEATED}{identifier}"
     row: Json = {
         "id": identifier,
         "owner": owner,
@@ -228,9 +206,9 @@ def _submit(
     try:
         with backend.database.writing() as connection:
             known = (
-                _known(connection, owner, idempotency_key, digest)
-                or (attempt and _twin(connection, owner, attempt, digest))
-                or (trial and _made_already(connection, trial))
+                repeats.known(connection, owner, idempotency_key, digest)
+                or (attempt and repeats.twin(connection, owner, attempt, digest))
+                or (trial and repeats.made_already(connection, trial))
             )
             if known is None:
                 if trial is None:  # a sweep counts as one, however many trials it has
@@ -245,7 +223,7 @@ def _submit(
     except sa.exc.IntegrityError:
         # The same request came twice at the same moment, and the other one was first.
         with backend.database.reading() as connection:
-            known = _known(connection, owner, idempotency_key, digest)
+            known = repeats.known(connection, owner, idempotency_key, digest)
         if known is None:
             raise NotFound(f"the dataset {dataset} was removed meanwhile") from None
     # Only now, with the record committed, may a message leave.
@@ -269,55 +247,3 @@ def _new_row(priority: int) -> Json:
         "served_at": 0.0,
         "created_at": now(),
     }
-
-
-def _known(
-    connection: sa.Connection, owner: str, idempotency_key: str | None, digest: str
-) -> str | None:
-    """The job an earlier request with this key made; InvalidInput if it asked for another thing."""
-    if idempotency_key is None:
-        return None
-    row = connection.execute(
-        sa.select(TABLE.c.id, TABLE.c.request_sha256).where(
-            TABLE.c.owner == owner, TABLE.c.idempotency_key == idempotency_key
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.request_sha256 != digest:
-        raise InvalidInput(
-            "this Idempotency-Key was used for another request",
-            [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
-        )
-    return str(row.id)
-
-
-def _made_already(connection: sa.Connection, trial: TrialOf) -> str | None:
-    """The job that a trial is already. Raises WrongState when its sweep has ended."""
-    sweeps = database.sweeps
-    state = connection.scalar(
-        sa.select(sweeps.c.state).where(sweeps.c.id == trial.sweep).with_for_update()
-    )
-    if state != JobState.RUNNING:
-        raise WrongState("the sweep has ended", str(state))
-    this = (TABLE.c.sweep == trial.sweep, TABLE.c.trial == trial.number)
-    return connection.scalar(sa.select(TABLE.c.id).where(*this))
-
-
-def _twin(connection: sa.Connection, owner: str, attempt: Attempt, digest: str) -> str | None:
-    """The job that another attempt of the same request made."""
-    database.one_at_a_time(connection, digest)
-    same = (
-        sa.select(TABLE.c.id)
-        .where(TABLE.c.owner == owner, TABLE.c.request_sha256 == digest)
-        .order_by(TABLE.c.created_at.desc())
-        .limit(1)
-    )
-    if attempt.repeated:
-        # Cancelled since: then this one is not about that job.
-        since = TABLE.c.created_at >= attempt.arrived - REPEAT_SECONDS
-        return connection.scalar(same.where(since, TABLE.c.state != JobState.CANCELLED))
-    # The first attempt may come after its own repetition, if it was held up on its way.
-    made_meanwhile = TABLE.c.created_at >= attempt.arrived
-    repetition = TABLE.c.idempotency_key.startswith(_REPEATED)
-    return connection.scalar(same.where(made_meanwhile, repetition))

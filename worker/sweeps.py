@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from lstmcore.config import resolve_config
 from lstmcore.errors import ConfigError
-from worker import database, datasets, halving, jobs, paging, quotas, submissions
+from worker import database, datasets, halving, jobs, paging, quotas, repeats, submissions
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import InvalidInput, NotFound, WrongState
@@ -82,7 +82,7 @@ def create(
     }
     with backend.database.writing() as connection:
         database.one_at_a_time(connection, f"{owner} {idempotency_key}")
-        known = _known(connection, owner, idempotency_key, digest)
+        known = repeats.known(connection, owner, idempotency_key, digest, TABLE)
         if known is None:
             quotas.check_active(connection, owner, backend.settings.max_active_jobs)
             quotas.check_training(connection, owner, backend.settings)
@@ -180,21 +180,6 @@ def _place(loc: list[Any], settings: Json) -> list[str | int]:
     """Where in the request a refused setting came from."""
     path = ".".join(str(part) for part in loc)
     return ["space", path] if path in settings else ["config", *loc]
-
-
-def _known(connection: sa.Connection, owner: str, key: str | None, digest: str) -> str | None:
-    if key is None:
-        return None
-    query = sa.select(TABLE.c.id, TABLE.c.request_sha256).where(
-        TABLE.c.owner == owner, TABLE.c.idempotency_key == key
-    )
-    row = connection.execute(query).one_or_none()
-    if row is not None and row.request_sha256 != digest:
-        raise InvalidInput(
-            "this Idempotency-Key was used for another request",
-            [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
-        )
-    return None if row is None else str(row.id)
 
 
 def _row(

@@ -287,7 +287,7 @@ def test_a_repeated_create_starts_one_job(client: FlaskClient, file: str) -> Non
 
 def test_the_first_attempt_may_come_after_its_repetition(backend: Backend, file: str) -> None:
     from worker import submissions  # noqa: PLC0415 - the only test that needs it
-    from worker.submissions import Attempt  # noqa: PLC0415
+    from worker.repeats import Attempt  # noqa: PLC0415
 
     def submit(attempt: Attempt) -> str:
         return submissions.submit_train(

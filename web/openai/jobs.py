@@ -16,7 +16,7 @@ from web.openai.errors import refuse
 from web.openai.ids import dataset_id, job_id
 from web.openai.lists import MOST, Cursor, metadata_filter, page_of
 from web.openai.shapes import EVENT_PREFIX, CheckpointAnswer, EventAnswer, JobAnswer
-from worker import datasets, events, submissions
+from worker import datasets, events, repeats, submissions
 from worker import jobs as contract
 from worker.errors import NotFound
 from worker.records import Job
@@ -38,7 +38,7 @@ class CheckpointCursor(Cursor):
 def create() -> Response:
     """Start a training. The same request sent again by the client starts no second one."""
     backend, owner = current_backend(), current_owner()
-    attempt = submissions.Attempt(backend.database.time(), _is_repeated())
+    attempt = repeats.Attempt(backend.database.time(), _is_repeated())
     body = read_body(CreateBody)
     body.check_supported()
     try:

@@ -1,0 +1,92 @@
+"""Whether a request was accepted before: then what it made is the answer, once more."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from worker import database
+from worker.errors import InvalidInput, WrongState
+from worker.records import JobState
+
+TABLE = database.jobs
+# A client that got no answer asks again within its own timeout, ten minutes for most.
+REPEAT_SECONDS = 600.0
+REPEATED = "repeated-"
+
+
+@dataclass(frozen=True)
+class TrialOf:
+    """Which trial of which sweep a training is."""
+
+    sweep: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a client that sends no key, but says when it asks again, came to ask.
+
+    A repeated request gets the job of the first one, whichever of the two is served first.
+    """
+
+    arrived: float  # by the database's clock
+    repeated: bool
+
+
+def known(
+    connection: sa.Connection,
+    owner: str,
+    idempotency_key: str | None,
+    digest: str,
+    table: sa.Table = TABLE,
+) -> str | None:
+    """The id of what an earlier request with this key made (a job).
+
+    Raises InvalidInput if it asked for another thing.
+    """
+    if idempotency_key is None:
+        return None
+    row = connection.execute(
+        sa.select(table.c.id, table.c.request_sha256).where(
+            table.c.owner == owner, table.c.idempotency_key == idempotency_key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.request_sha256 != digest:
+        raise InvalidInput(
+            "this Idempotency-Key was used for another request",
+            [{"loc": ["Idempotency-Key"], "msg": "use a fresh key for a different request"}],
+        )
+    return str(row.id)
+
+
+def made_already(connection: sa.Connection, trial: TrialOf) -> str | None:
+    """The job that a trial is already. Raises WrongState when its sweep has ended."""
+    sweeps = database.sweeps
+    state = connection.scalar(
+        sa.select(sweeps.c.state).where(sweeps.c.id == trial.sweep).with_for_update()
+    )
+    if state != JobState.RUNNING:
+        raise WrongState("the sweep has ended", str(state))
+    this = (TABLE.c.sweep == trial.sweep, TABLE.c.trial == trial.number)
+    return connection.scalar(sa.select(TABLE.c.id).where(*this))
+
+
+def twin(connection: sa.Connection, owner: str, attempt: Attempt, digest: str) -> str | None:
+    """The job that another attempt of the same request made."""
+    database.one_at_a_time(connection, digest)
+    same = (
+        sa.select(TABLE.c.id)
+        .where(TABLE.c.owner == owner, TABLE.c.request_sha256 == digest)
+        .order_by(TABLE.c.created_at.desc())
+        .limit(1)
+    )
+    if attempt.repeated:
+        # Cancelled since: then this one is not about that job.
+        since = TABLE.c.created_at >= attempt.arrived - REPEAT_SECONDS
+        return connection.scalar(same.where(since, TABLE.c.state != JobState.CANCELLED))
+    # The first attempt may come after its own repetition, if it was held up on its way.
+    made_meanwhile = TABLE.c.created_at >= attempt.arrived
+    repetition = TABLE.c.idempotency_key.startswith(REPEATED)
+    return connection.scalar(same.where(made_meanwhile, repetition))
