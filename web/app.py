@@ -1,5 +1,6 @@
 """The application factory: settings in, Flask app out."""
 
+from functools import cache, partial
 from threading import BoundedSemaphore
 
 from flask import Flask
@@ -7,9 +8,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import auditing, auth, errors, limits, metrics, places, request_id, security
 from web.api import api
+from web.api.reference import DOCUMENT
 from web.health import health
 from web.openai import openai
 from web.openai.errors import render_error
+from web.openapi.document import build
 from web.pages import pages, preview
 from web.watching import WATCHERS, Watchers
 from worker.backend import open_backend
@@ -55,4 +58,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(api)
     app.register_blueprint(openai)
     app.register_blueprint(pages)
+    app.extensions[DOCUMENT] = cache(partial(build, app))
     return app

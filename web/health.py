@@ -5,6 +5,7 @@ from flask import Blueprint, Response
 from web.api.serialize import respond_json
 from web.auth import current_backend
 from web.errors import Problem, render_problem
+from web.operation import Answer, about, describes
 from worker.health import readiness
 
 health = Blueprint("health", __name__)
@@ -12,13 +13,28 @@ health = Blueprint("health", __name__)
 RETRY_SECONDS = 5
 
 
+class AliveAnswer(Answer):
+    """A sign of life."""
+
+    status: str = about("That it lives.", "alive")
+
+
+class ReadyAnswer(Answer):
+    """Every part answers."""
+
+    status: str = about("That it can work.", "ready")
+    checks: dict[str, str | None] = about("Each part; null: it answers.", {"redis": None})
+
+
 @health.get("/healthz")
+@describes(answers={200: AliveAnswer})
 def alive() -> Response:
     """200 as long as this process answers at all."""
     return respond_json({"status": "alive"})
 
 
 @health.get("/readyz")
+@describes(answers={200: ReadyAnswer}, refuses=(503,))
 def ready() -> Response:
     """200 when every part answers, else 503 with what is missing."""
     checks = readiness(current_backend())

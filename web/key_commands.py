@@ -49,13 +49,13 @@ def create(
     body = {"owner": owner, "role": role, "name": name, "days": days}
 
     def here(backend: Any) -> Json:
-        from web.api.keys import key_json  # noqa: PLC0415 - not for other commands
+        from web.api.keys import NewKeyAnswer  # noqa: PLC0415 - not for other commands
         from worker import audit as log  # noqa: PLC0415
         from worker import keys as contract  # noqa: PLC0415
 
         key, token = contract.create(backend, owner=owner, role=role, name=name, days=days)
         log.note(backend, owner="", action="lstmq keys create", target=key.id)
-        return key_json(key) | {"key": token}
+        return NewKeyAnswer.shown(key, token).model_dump()
 
     made = _ask(url, data_dir, here, lambda client: client.create_key(body), make=True)
     if as_json:
@@ -74,10 +74,13 @@ def list_keys(url: str | None, data_dir: Path | None, *, as_json: bool) -> None:
     """The newest keys, ended ones too."""
 
     def here(backend: Any) -> list[Json]:
-        from web.api.keys import key_json  # noqa: PLC0415
+        from web.api.keys import KeyAnswer  # noqa: PLC0415
         from worker import keys as contract  # noqa: PLC0415
 
-        return [key_json(key) for key in contract.list_page(backend, limit=MOST_SHOWN).data]
+        return [
+            KeyAnswer.of(key).model_dump()
+            for key in contract.list_page(backend, limit=MOST_SHOWN).data
+        ]
 
     found = _ask(url, data_dir, here, lambda client: client.newest("keys", MOST_SHOWN))
     columns = ("id", "owner", "role", "name", "prefix", "last_used_at", "expires_at", "revoked_at")
@@ -92,13 +95,13 @@ def revoke(identifier: str, url: str | None, data_dir: Path | None) -> None:
     """End KEY (its id) and every session it began, within a second."""
 
     def here(backend: Any) -> Json:
-        from web.api.keys import key_json  # noqa: PLC0415
+        from web.api.keys import KeyAnswer  # noqa: PLC0415
         from worker import audit as log  # noqa: PLC0415
         from worker import keys as contract  # noqa: PLC0415
 
         key = contract.revoke(backend, identifier)
         log.note(backend, owner="", action="lstmq keys revoke", target=key.id)
-        return key_json(key)
+        return KeyAnswer.of(key).model_dump()
 
     ended = _ask(url, data_dir, here, lambda client: client.revoke_key(identifier))
     click.echo(f"{ended['id']} of {ended['owner']} is worth nothing any more.")
@@ -116,11 +119,11 @@ def audit(
     """Who changed what, when and from where; newest first."""
 
     def here(backend: Any) -> list[Json]:
-        from web.api.audit import entry_json  # noqa: PLC0415
+        from web.api.audit import EntryAnswer  # noqa: PLC0415
         from worker import audit as log  # noqa: PLC0415
 
         page = log.list_page(backend, owner=owner, limit=limit)
-        return [entry_json(entry) for entry in page.data]
+        return [EntryAnswer.of(entry).model_dump() for entry in page.data]
 
     asked = {"owner": owner} if owner else {}
     found = _ask(url, data_dir, here, lambda client: client.newest("audit", limit, **asked))

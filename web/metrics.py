@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from web.operation import Raw, describes
 from web.request_id import seconds_so_far
 from worker import counters
 from worker.backend import Backend
@@ -61,6 +62,7 @@ def count_requests(app: Flask, backend: Backend) -> None:
 
 
 @metrics.get("/metrics")
+@describes(answers={200: Raw("text/plain", "Counters and gauges.", "lstmq_up 1\n")})
 def show() -> Response:
     """Everything measured, in Prometheus' text format."""
     registry = _registry()

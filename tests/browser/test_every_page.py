@@ -20,6 +20,7 @@ def every_address(lesson: dict[str, str]) -> dict[str, str]:
         "models": "/models",
         "model": lesson["model"],
         "workers": "/workers",
+        "docs": "/docs",
         "missing": "/nothing-here",
     }
 

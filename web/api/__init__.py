@@ -10,9 +10,22 @@ from web.api.jobs import jobs
 from web.api.keys import keys
 from web.api.models import models
 from web.api.predict import predict
+from web.api.reference import reference
 from web.api.sweeps import sweeps
 from web.api.workers import workers
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
-for resource in (datasets, jobs, events, models, predict, insights, sweeps, workers, keys, audit):
+for resource in (
+    datasets,
+    jobs,
+    events,
+    models,
+    predict,
+    insights,
+    sweeps,
+    workers,
+    keys,
+    audit,
+    reference,
+):
     api.register_blueprint(resource)

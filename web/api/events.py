@@ -3,22 +3,21 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Annotated
 
 from flask import Blueprint, Response, current_app, request
-from pydantic import Field
 
 from web.api.parsing import Query, read_query
-from web.api.serialize import event_json, iso_time, metrics_json, respond_json
+from web.api.serialize import respond_json
+from web.api.shapes import EventAnswer, Metrics, PageAnswer, iso_time, list_of, progress_of
 from web.api.sse import HEARTBEAT, frame, respond_stream
 from web.auth import current_backend, current_owner
+from web.operation import Raw, about, describes
 from web.watching import WATCHERS, Watchers
 from worker import events as contract
 from worker import jobs
 from worker.backend import Backend
 from worker.errors import InvalidInput, Unavailable
-from worker.records import Event, Job, Json
+from worker.records import Event, Job
 
 events = Blueprint("events", __name__, url_prefix="/jobs")
 
@@ -26,18 +25,28 @@ LARGEST_ID = 2**53 - 1
 PAGE = 100
 HEARTBEAT_SECONDS = 10.0
 STREAM = "text/event-stream"
-
-EventId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+EXAMPLE = 'id: 17\ndata: {"id": 17, "type": "state", "at": null, "data": {"state": "running"}}\n\n'
 
 
 class EventsQuery(Query):
     """Which events: those after one."""
 
-    after: EventId = 0
-    limit: Annotated[int, Field(ge=1, le=PAGE)] = PAGE
+    after: int = about("Only those after this one.", 0, 0, ge=0, le=LARGEST_ID)
+    limit: int = about("At most so many.", PAGE, PAGE, ge=1, le=PAGE)
 
 
 @events.get("/<identifier>/events")
+@describes(
+    answers={
+        200: (
+            PageAnswer[EventAnswer],
+            Raw(STREAM, "Event after event until the job's end.", EXAMPLE),
+        ),
+        204: None,
+    },
+    query=EventsQuery,
+    headers=("Last-Event-ID",),
+)
 def list_all(identifier: str) -> Response:
     """Events after one, oldest first: a page of JSON, or a stream until the job's end."""
     query = read_query(EventsQuery)
@@ -47,12 +56,8 @@ def list_all(identifier: str) -> Response:
         return _stream(backend, job, query)
     found = contract.after(backend, job.id, query.after, query.limit + 1)
     data, has_more = found[: query.limit], len(found) > query.limit
-    page = {
-        "data": [event_json(event) for event in data],
-        "has_more": has_more,
-        "next": str(data[-1].id) if has_more else None,
-    }
-    return respond_json(page)
+    following = str(data[-1].id) if has_more else None
+    return respond_json(list_of([EventAnswer.of(event) for event in data], has_more, following))
 
 
 def _stream(backend: Backend, job: Job, query: EventsQuery) -> Response:
@@ -94,22 +99,21 @@ def _followed(backend: Backend, watchers: Watchers, job: Job, after_id: int) -> 
                 return
             if (now := _progress(view.job)) != told:
                 told = now
-                yield frame(now | {"at": iso_time(time.time())})
+                yield frame(now.model_copy(update={"at": iso_time(time.time())}))
             if not bell.wait(HEARTBEAT_SECONDS):
                 yield HEARTBEAT
 
 
 def _texts(found: Iterable[Event]) -> Iterator[str]:
-    return (frame(event_json(event), event.id) for event in found)
+    return (frame(EventAnswer.of(event), event.id) for event in found)
 
 
-def _progress(job: Job) -> Json:
-    data = asdict(job.progress) | {
-        "fraction": job.progress.fraction,
-        "metrics": metrics_json(job.metrics),
+def _progress(job: Job) -> EventAnswer:
+    data = progress_of(job).model_dump() | {
+        "metrics": Metrics(**job.metrics).model_dump(),
         "queue_position": job.queue_position,
     }
-    return {"id": None, "type": "progress", "at": None, "data": data}
+    return EventAnswer(id=None, type="progress", at=None, data=data)
 
 
 def _last_event_id() -> int | None:

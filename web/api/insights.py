@@ -1,14 +1,13 @@
 """`/models/{…}/score` and its like: looks into a model; nothing is recorded."""
 
 from functools import partial
-from typing import Annotated
 
 from flask import Blueprint, Response
-from pydantic import Field
 
 from web.api.parsing import LONGEST_WAIT_SECONDS, Body, Query, preferred_wait, read_body, read_query
 from web.api.serialize import respond_json
 from web.auth import current_backend, current_owner
+from web.operation import Raw, about, describes
 from web.places import place
 from web.roles import needs
 from worker import insights as contract
@@ -20,51 +19,54 @@ insights = Blueprint("insights", __name__, url_prefix="/models")
 class NextBody(Body):
     """What the next token follows."""
 
-    prompt: str
+    prompt: str = about("The text before.", "what is your")
 
 
 class ScoreBody(Body):
     """A text to score, as a continuation of a prompt."""
 
-    text: str
-    prompt: str = ""
+    text: str = about("The text to score.", "your name")
+    prompt: str = about("What comes before it.", "what is", "")
 
 
 class ExplainBody(Body):
     """A text to read step by step, and the layer to look at; null: the last."""
 
-    text: str
-    layer: int | None = None
+    text: str = about("The text to read.", "what is your name")
+    layer: int | None = about("Which layer, from 0; null: the last.", 0, None)
 
 
 class NeuronsBody(ExplainBody):
     """A text to read, and the neuron to look at beside those suggested."""
 
-    neuron: int | None = None
+    neuron: int | None = about("Which neuron, from 0.", 3, None)
 
 
 class SaliencyBody(Body):
     """What the next token follows, and which one is to be explained; null: the likeliest."""
 
-    prompt: str
-    token: str | None = None
+    prompt: str = about("The text before.", "what is your")
+    token: str | None = about("The next token to explain; null: the likeliest.", "name", None)
 
 
 class NearestQuery(Query):
     """A token and how many others are asked for."""
 
-    token: str
-    count: int = 10
+    token: str = about("A token of the vocabulary.", "name")
+    count: int = about("How many others.", 3, 10)
 
 
 class MapQuery(Query):
     """How many tokens to place."""
 
-    count: Annotated[int, Field(ge=1)] = 300
+    count: int = about("How many tokens.", 5, 300, ge=1)
 
 
 @insights.post("/<path:reference>/next")
 @needs("viewer")
+@describes(
+    answers={200: Raw("application/json", "Logits by token.")}, body=NextBody, headers=("Prefer",)
+)
 def next_scores(reference: str) -> Response:
     """Logits of what may come next: enough to work out the chances under any sampling settings."""
     body = read_body(NextBody)
@@ -73,6 +75,11 @@ def next_scores(reference: str) -> Response:
 
 @insights.post("/<path:reference>/score")
 @needs("viewer")
+@describes(
+    answers={200: Raw("application/json", "Log probabilities and perplexity.")},
+    body=ScoreBody,
+    headers=("Prefer",),
+)
 def score(reference: str) -> Response:
     """How well the model expects a text: each token's log probability in nats, and perplexity."""
     body = read_body(ScoreBody)
@@ -81,6 +88,11 @@ def score(reference: str) -> Response:
 
 @insights.post("/<path:reference>/explain")
 @needs("viewer")
+@describes(
+    answers={200: Raw("application/json", "Tokens, gates, states, logits.")},
+    body=ExplainBody,
+    headers=("Prefer",),
+)
 def explain(reference: str) -> Response:
     """What a layer computes while the model reads a text, and what it expects at each token."""
     body = read_body(ExplainBody)
@@ -89,6 +101,11 @@ def explain(reference: str) -> Response:
 
 @insights.post("/<path:reference>/neurons")
 @needs("viewer")
+@describes(
+    answers={200: Raw("application/json", "Values over the text.")},
+    body=NeuronsBody,
+    headers=("Prefer",),
+)
 def neurons(reference: str) -> Response:
     """A neuron's values over a text, and the most interesting neurons with what they follow."""
     body = read_body(NeuronsBody)
@@ -98,6 +115,11 @@ def neurons(reference: str) -> Response:
 
 @insights.post("/<path:reference>/saliency")
 @needs("viewer")
+@describes(
+    answers={200: Raw("application/json", "A weight for each token of the prompt.")},
+    body=SaliencyBody,
+    headers=("Prefer",),
+)
 def saliency(reference: str) -> Response:
     """How much each token of a prompt spoke for the next one (gradient times input)."""
     body = read_body(SaliencyBody)
@@ -105,6 +127,11 @@ def saliency(reference: str) -> Response:
 
 
 @insights.get("/<path:reference>/nearest")
+@describes(
+    answers={200: Raw("application/json", "The others, the most alike first.")},
+    query=NearestQuery,
+    headers=("Prefer",),
+)
 def nearest(reference: str) -> Response:
     """Tokens that are alike to one, by the cosine of their vectors."""
     query = read_query(NearestQuery)
@@ -112,6 +139,11 @@ def nearest(reference: str) -> Response:
 
 
 @insights.get("/<path:reference>/map")
+@describes(
+    answers={200: Raw("application/json", "Tokens with their places.")},
+    query=MapQuery,
+    headers=("Prefer",),
+)
 def word_map(reference: str) -> Response:
     """Word vectors in the plane that shows most of their differences."""
     return _answer(partial(contract.word_map, count=read_query(MapQuery).count), reference)

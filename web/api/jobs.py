@@ -1,6 +1,6 @@
 """`/jobs`: trainings and predictions that are kept until they are done."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from flask import Blueprint, Response, request
 from pydantic import Field
@@ -18,8 +18,10 @@ from web.api.parsing import (
     read_query,
 )
 from web.api.predict import PromptBody
-from web.api.serialize import ROOT, job_json, page_json, respond_json
+from web.api.serialize import respond_json
+from web.api.shapes import DATASET_ID, MODEL_ID, ROOT, JobAnswer, PageAnswer, page_of
 from web.auth import current_backend, current_owner
+from web.operation import about, describes
 from web.places import place, try_place
 from worker import datasets as dataset_contract
 from worker import jobs as contract
@@ -33,37 +35,74 @@ jobs = Blueprint("jobs", __name__, url_prefix="/jobs")
 class TrainBody(Body):
     """A training, on a stored dataset or on a text sent along."""
 
-    kind: Literal["train"]
-    name: str | None = None
-    dataset: str | None = None
-    text: str | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
-    priority: Priority = Priority.NORMAL
+    kind: Literal["train"] = about("A training.", "train")
+    name: str | None = about("Name of the job and its model; else the text's.", "lesson", None)
+    dataset: str | None = about("The id of a stored text.", DATASET_ID, None)
+    text: str | None = about("Or the text itself.", "what is your name : Jay\n", None)
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings; what is missing or `auto` is chosen from the data.",
+        examples=[{"preset": "tutorial"}],
+        json_schema_extra={"x-asked": "TrainConfig"},
+    )
+    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
 
 
 class PredictBody(PromptBody):
     """A prediction that is kept."""
 
-    kind: Literal["predict"]
-    name: str | None = None
-    model: str
-    priority: Priority = Priority.NORMAL
+    kind: Literal["predict"] = about("A prediction that is kept.", "predict")
+    name: str | None = about("Name of the job.", "questions", None)
+    model: str = about("A model, by id or name.", MODEL_ID)
+    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
+
+
+EXAMPLES = {
+    "a training on a stored text": {
+        "kind": "train",
+        "dataset": DATASET_ID,
+        "config": {"preset": "tutorial", "training": {"epochs": 20}},
+    },
+    "a training on a text sent along": {
+        "kind": "train",
+        "name": "greetings",
+        "text": "good morning\ngood evening\ngood night\n",
+    },
+    "a prediction that is kept": {
+        "kind": "predict",
+        "model": MODEL_ID,
+        "prompts": ["what is", "your name"],
+        "sampling": {"max_tokens": 5, "temperature": 0},
+    },
+}
 
 
 class JobListQuery(ListQuery):
     """A page of the jobs that fit."""
 
-    kind: JobKind | None = None
-    state: JobState | None = None
+    kind: JobKind | None = about("Only those of this kind.", "train", None)
+    state: JobState | None = about("Only those in this state.", "running", None)
 
 
 class JobQuery(Query):
     """How long to wait for news of a job."""
 
-    wait: Annotated[int, Field(ge=0, le=LONGEST_WAIT_SECONDS)] = 0
+    wait: int = about(
+        "Wait so many seconds for its end or, with `If-None-Match`, for the next change.",
+        *(1, 0),
+        ge=0,
+        le=LONGEST_WAIT_SECONDS,
+    )
 
 
 @jobs.post("")
+@describes(
+    answers={200: JobAnswer, 202: JobAnswer},
+    body=TrainBody | PredictBody,
+    headers=("Prefer", "Idempotency-Key"),
+    refuses=(404,),
+    examples=EXAMPLES,
+)
 def submit() -> Response:
     """Accept a job; `Prefer: wait=N` answers with the finished one if it is fast enough."""
     value = read_json()
@@ -89,6 +128,7 @@ def submit() -> Response:
 
 
 @jobs.get("")
+@describes(answers={200: PageAnswer[JobAnswer]}, query=JobListQuery)
 def list_all() -> Response:
     """The owner's jobs, newest first."""
     query = read_query(JobListQuery)
@@ -103,10 +143,11 @@ def list_all() -> Response:
         after=query.after,
     )
     online = {kind: backend.live.workers_online(kind) for kind in {job.kind for job in page.data}}
-    return respond_json(page_json(page, lambda job: job_json(job, online[job.kind])))
+    return respond_json(page_of(page, lambda job: JobAnswer.of(job, online[job.kind])))
 
 
 @jobs.get("/<identifier>")
+@describes(answers={200: JobAnswer, 304: None}, query=JobQuery, headers=("If-None-Match",))
 def get(identifier: str) -> Response:
     """One job. `?wait=N` waits for its end or, with `If-None-Match`, for the next change."""
     seconds = read_query(JobQuery).wait
@@ -124,6 +165,7 @@ def get(identifier: str) -> Response:
 
 
 @jobs.delete("/<identifier>")
+@describes(answers={204: None}, refuses=(409,))
 def delete(identifier: str) -> Response:
     """Remove a job that is in a final state."""
     contract.delete(current_backend(), current_owner(), identifier)
@@ -131,18 +173,21 @@ def delete(identifier: str) -> Response:
 
 
 @jobs.post("/<identifier>/cancel")
+@describes(answers={200: JobAnswer}, refuses=(409,))
 def cancel(identifier: str) -> Response:
     """Stop a job for good; what it has learned is kept."""
     return _respond(contract.cancel(current_backend(), current_owner(), identifier))
 
 
 @jobs.post("/<identifier>/pause")
+@describes(answers={200: JobAnswer}, refuses=(409,))
 def pause(identifier: str) -> Response:
     """Stop a training until it is resumed."""
     return _respond(contract.pause(current_backend(), current_owner(), identifier))
 
 
 @jobs.post("/<identifier>/resume")
+@describes(answers={200: JobAnswer}, refuses=(409,))
 def resume(identifier: str) -> Response:
     """Let a paused training go on."""
     return _respond(contract.resume(current_backend(), current_owner(), identifier))
@@ -197,6 +242,6 @@ def _submit_predict(body: PredictBody) -> Job:
 
 def _respond(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     online = current_backend().live.workers_online(job.kind)
-    response = respond_json(job_json(job, online), status, headers)
+    response = respond_json(JobAnswer.of(job, online), status, headers)
     response.add_etag(weak=True)
     return response

@@ -11,9 +11,11 @@ from werkzeug.http import dump_options_header
 
 from web.api.datasets import ListQuery
 from web.api.parsing import Body, Query, read_body, read_form, read_query
-from web.api.serialize import ROOT, model_json, page_json, respond_json
+from web.api.serialize import respond_json
+from web.api.shapes import ROOT, ModelAnswer, PageAnswer, page_of
 from web.archive import pack, unpack
 from web.auth import current_backend, current_owner
+from web.operation import Raw, about, describes
 from worker import models as contract
 from worker.errors import InvalidInput
 
@@ -23,26 +25,28 @@ models = Blueprint("models", __name__, url_prefix="/models")
 class RenameBody(Body):
     """What can be changed about a model."""
 
-    name: str
+    name: str = about("The new name.", "greetings")
 
 
 class ImportFields(Query):
     """What may stand beside the zip file."""
 
-    name: str = ""
+    name: str = about("What to call it; else the file's name.", "greetings", "")
 
 
 @models.get("")
+@describes(answers={200: PageAnswer[ModelAnswer]}, query=ListQuery)
 def list_all() -> Response:
     """The owner's models, newest first."""
     query = read_query(ListQuery)
     page = contract.list_page(
         current_backend(), current_owner(), limit=query.limit, after=query.after, name=query.name
     )
-    return respond_json(page_json(page, model_json))
+    return respond_json(page_of(page, ModelAnswer.of))
 
 
 @models.post("")
+@describes(answers={201: ModelAnswer}, form=ImportFields, file="The zip.")
 def import_zip() -> Response:
     """Store a zip file such as `download` gives as a model."""
     if request.mimetype != "multipart/form-data":
@@ -59,24 +63,28 @@ def import_zip() -> Response:
     with TemporaryDirectory(prefix="lstmq-import-") as folder:
         unpack(files[0].stream, Path(folder), backend.settings.max_upload_bytes)
         model = contract.import_folder(backend, current_owner(), name, Path(folder))
-    return respond_json(model_json(model), 201, {"Location": f"{ROOT}/models/{model.id}"})
+    return respond_json(ModelAnswer.of(model), 201, {"Location": f"{ROOT}/models/{model.id}"})
 
 
 @models.get("/<path:reference>")
+@describes(answers={200: ModelAnswer})
 def get(reference: str) -> Response:
     """One model."""
-    return respond_json(model_json(contract.get(current_backend(), current_owner(), reference)))
+    model = contract.get(current_backend(), current_owner(), reference)
+    return respond_json(ModelAnswer.of(model))
 
 
 @models.patch("/<path:reference>")
+@describes(answers={200: ModelAnswer}, body=RenameBody)
 def rename(reference: str) -> Response:
     """Give a model another name."""
     name = read_body(RenameBody).name
     model = contract.rename(current_backend(), current_owner(), reference, name)
-    return respond_json(model_json(model))
+    return respond_json(ModelAnswer.of(model))
 
 
 @models.delete("/<path:reference>")
+@describes(answers={204: None}, refuses=(409,))
 def delete(reference: str) -> Response:
     """Remove a model that no unfinished job needs."""
     contract.delete(current_backend(), current_owner(), reference)
@@ -84,6 +92,7 @@ def delete(reference: str) -> Response:
 
 
 @models.get("/<path:reference>/download")
+@describes(answers={200: Raw("application/zip", "The model's folder.")})
 def download(reference: str) -> Response:
     """The model's folder as a zip file, made while it is sent."""
     backend = current_backend()

@@ -11,13 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from lstmcore.errors import ConfigError, FieldError
+from web.operation import about
 from worker.errors import InvalidInput
 
 DEEPEST = 16  # a config nests three levels; nothing sensible comes near
@@ -45,8 +46,8 @@ class Query(BaseModel):
 class PageQuery(Query):
     """A page of a list."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    after: str | None = None
+    limit: int = about("At most so many.", 20, 20, ge=1, le=100)
+    after: str | None = Field(None, description="The `next` of the page before.")
 
 
 def read_json() -> Any:

@@ -5,13 +5,15 @@ from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from web.api.parsing import LONGEST_WAIT_SECONDS, Body, inside, preferred_wait, read_body
 from web.api.serialize import respond_json
+from web.api.shapes import MODEL_ID
 from web.api.sse import frame, respond_stream
 from web.auth import current_backend, current_owner
 from web.errors import describe
+from web.operation import Answer, Raw, about, describes
 from web.places import place
 from web.roles import needs
 from worker import predict as contract
@@ -24,9 +26,14 @@ predict = Blueprint("predict", __name__, url_prefix="/models")
 class PromptBody(Body):
     """One prompt or several, and how to continue them."""
 
-    prompt: str | None = None
-    prompts: list[str] | None = None
-    sampling: dict[str, Any] = Field(default_factory=dict)
+    prompt: str | None = about("A text to go on from.", "what is your", None)
+    prompts: list[str] | None = about("Or several.", ["what is", "your name"], None)
+    sampling: dict[str, Any] = Field(
+        default_factory=dict,
+        description="How to continue.",
+        examples=[{"max_tokens": 5, "temperature": 0}],
+        json_schema_extra={"x-asked": "Sampling"},
+    )
 
     def all_prompts(self) -> list[str]:
         """The prompts. Raises InvalidInput unless exactly one of the two fields is used."""
@@ -41,11 +48,72 @@ class PromptBody(Body):
 class PredictNowBody(PromptBody):
     """The body of a prediction that is waited for."""
 
-    stream: bool = False
+    stream: bool = about("Send tokens as they come.", False, False)
+
+
+class TokenChance(BaseModel):
+    """A token and what speaks for it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    token: str = about("The token.", "name")
+    probability: float = about("Its probability.", 0.8)
+
+
+class Completion(BaseModel):
+    """One continuation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str = about("The text.", "name")
+    tokens: int = about("Tokens in it.", 1)
+    finish_reason: str = about("`stop`: the text ended; `length`: max_tokens.", "stop")
+    logprob: float | None = about("Its log probability, in nats.", -0.2, None)
+
+
+class PredictionAnswer(BaseModel):
+    """What a model makes of a prompt."""
+
+    model_config = ConfigDict(extra="allow")
+
+    completions: list[Completion] = Field(description="The continuations, `n` of them.")
+    next_tokens: list[TokenChance] = Field(
+        description="The likeliest next tokens, before temperature and filters."
+    )
+    prompt_tokens: int = about("Tokens read.", 3)
+    unknown_tokens: list[str] = about("Of the prompt, what the model does not know.", [])
+    model: str = about("The model's id.", MODEL_ID)
+    seconds: float = about("Seconds it took.", 0.01)
+
+
+class PredictionsAnswer(Answer):
+    """The same for each of several prompts."""
+
+    results: list[PredictionAnswer] = Field(description="One for each prompt.")
+
+
+EXAMPLES = {
+    "the likeliest next words": {"prompt": "what is your", "sampling": {"temperature": 0}},
+    "several prompts": {"prompts": ["what is", "your name"], "sampling": {"max_tokens": 3}},
+    "a stream": {"prompt": "what is", "stream": True},
+}
+STREAMED = 'data: {"type": "token", "text": " name", "index": 0}\n\n'
 
 
 @predict.post("/<path:reference>/predict")
 @needs("viewer")
+@describes(
+    answers={
+        200: (
+            PredictionAnswer,
+            PredictionsAnswer,
+            Raw("text/event-stream", "`token` after `token`, then the `result`.", STREAMED),
+        )
+    },
+    body=PredictNowBody,
+    headers=("Prefer",),
+    examples=EXAMPLES,
+)
 def predict_now(reference: str) -> Response:
     """Continue the prompts; `Prefer: wait=N` waits less than a minute for it."""
     body = read_body(PredictNowBody)

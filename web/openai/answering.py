@@ -21,8 +21,9 @@ from web.errors import describe
 from web.openai.completion_body import SamplingBody
 from web.openai.errors import error_json, refuse
 from web.openai.ids import BASE_MODELS
-from web.openai.lists import Answer
+from web.openai.lists import OpenaiAnswer
 from web.openai.models import find
+from web.operation import about
 from web.places import place
 from worker import predict
 from worker.errors import WorkerError
@@ -34,9 +35,9 @@ DONE = "data: [DONE]\n\n"
 class Usage(BaseModel):
     """Tokens read and written."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: int = about("Tokens read.", 3, 0)
+    completion_tokens: int = about("Tokens written.", 1, 0)
+    total_tokens: int = about("Both.", 4, 0)
 
     @classmethod
     def of(cls, results: list[Json]) -> "Usage":
@@ -60,23 +61,23 @@ class Writer(ABC):
         self.created = int(time.time())
 
     @abstractmethod
-    def whole(self, results: list[Json]) -> Answer:
+    def whole(self, results: list[Json]) -> OpenaiAnswer:
         """Everything at once."""
 
     @abstractmethod
-    def opening(self, at: int) -> Answer | None:
+    def opening(self, at: int) -> OpenaiAnswer | None:
         """What is said before the first text of a prompt's continuation."""
 
     @abstractmethod
-    def piece(self, index: int, text: str) -> Answer:
+    def piece(self, index: int, text: str) -> OpenaiAnswer:
         """Text of a choice."""
 
     @abstractmethod
-    def ending(self, index: int, completion: Json) -> Answer:
+    def ending(self, index: int, completion: Json) -> OpenaiAnswer:
         """Why a choice ends, and what else is told of it."""
 
     @abstractmethod
-    def usage(self, usage: Usage) -> Answer:
+    def usage(self, usage: Usage) -> OpenaiAnswer:
         """The last chunk, when asked for."""
 
 
@@ -130,5 +131,5 @@ def _endings(writer: Writer, at: int, completions: list[Json]) -> Iterator[str]:
         yield _frame(writer.ending(index, completion))
 
 
-def _frame(chunk: Answer) -> str:
+def _frame(chunk: OpenaiAnswer) -> str:
     return f"data: {chunk.model_dump_json()}\n\n"

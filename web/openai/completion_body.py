@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from lstmcore.config import LARGEST_SEED
 from web.api.parsing import Body
 from web.openai.errors import refuse
+from web.operation import about
 from worker.records import Json
 
 MOST_TOKENS = 4096
@@ -22,31 +23,53 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 class StreamOptions(Body):
     """What a stream says besides the text."""
 
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None  # changes nothing: nothing is padded here
+    include_usage: bool | None = about("End with the counts of tokens.", True, None)
+    include_obfuscation: bool | None = about(
+        "Changes nothing: nothing is padded here.", False, None
+    )
 
 
 class SamplingBody(Body):
     """How to continue: OpenAI's settings, then ours."""
 
-    model: str
-    temperature: Annotated[float, Field(ge=0, le=5)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
-    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    user: str | None = None  # accepted and not used
+    model: str = about("The id or name of a model.", "lesson")
+    temperature: Annotated[float, Field(ge=0, le=5)] | None = about(
+        "0: always the likeliest.", 0.8, None
+    )
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = about(
+        "Choose among the likeliest that add up to this share.", 0.9, None
+    )
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = about(
+        "How many continuations.", 1, None
+    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = about(
+        "End before one of these texts.", ["."], None
+    )
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = about(
+        "Same seed, same text.", 1, None
+    )
+    stream: bool | None = about("Send chunks as they come.", False, None)
+    stream_options: StreamOptions | None = Field(
+        None, description="What a stream says besides the text."
+    )
+    user: str | None = about("Accepted and not used.", "ann", None)
     # Not there, and refused unless neutral.
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: dict[str, Any] | None = None
+    presence_penalty: float | None = about("Only 0: use repetition_penalty.", 0, None)
+    frequency_penalty: float | None = about("Only 0: use repetition_penalty.", 0, None)
+    logit_bias: dict[str, Any] | None = about("Only empty.", {}, None)
     # Ours, through `extra_body`.
-    top_k: Annotated[int, Field(ge=0, le=200_000)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
-    beams: Annotated[int, Field(ge=1, le=64)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=200_000)] | None = about(
+        "Ours: choose among so many tokens.", 40, None
+    )
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = about(
+        "Ours: leave out tokens below this share of the likeliest one's.", 0.05, None
+    )
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = about(
+        "Ours: above 1, what is written already becomes less likely.", 1.2, None
+    )
+    beams: Annotated[int, Field(ge=1, le=64)] | None = about(
+        "Ours: above 1, search so wide instead of drawing.", 4, None
+    )
 
     def check_supported(self) -> None:
         """Refuse what OpenAI has and we do not."""
@@ -80,12 +103,16 @@ class SamplingBody(Body):
 class CompletionBody(SamplingBody):
     """A prompt or several, and how to continue them."""
 
-    prompt: str | list[Any] | None = None
-    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
-    logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
-    echo: bool | None = None
-    best_of: int | None = None
-    suffix: str | None = None
+    prompt: str | list[Any] | None = about("A text, or several.", "what is your", None)
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = about(
+        "Write at most so many tokens.", 20, None
+    )
+    logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = about(
+        "Also tell the log probability of each token, and so many others.", 1, None
+    )
+    echo: bool | None = about("Say the prompt first.", False, None)
+    best_of: int | None = about("Only 1: use beams.", 1, None)
+    suffix: str | None = about("Only empty: an LSTM reads from left to right.", "", None)
 
     def check_supported(self) -> None:
         """Refuse what OpenAI has and we do not."""
@@ -113,17 +140,23 @@ class CompletionBody(SamplingBody):
 class Message(Body):
     """Something said in a conversation."""
 
-    role: str
-    content: str | list[Any] | None = None
-    name: str | None = None
+    role: str = about("Who said it.", "user")
+    content: str | list[Any] | None = about("What was said.", "what is your", None)
+    name: str | None = about("Accepted and not used.", "ann", None)
 
 
 class ChatBody(SamplingBody):
     """A conversation to continue."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
-    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1000)] = Field(
+        description="What was said so far."
+    )
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = about(
+        "Write at most so many tokens.", 20, None
+    )
+    max_completion_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = about(
+        "The newer name of max_tokens.", 20, None
+    )
 
     def prompt(self) -> str:
         """What was asked since the last answer, as trainings on conversations read them."""

@@ -3,13 +3,15 @@
 from typing import Literal
 
 from flask import Blueprint, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from web.api.parsing import read_body
+from web.api.shapes import MODEL_ID
 from web.openai.answering import Usage, Writer, answer
 from web.openai.completion_body import CompletionBody
 from web.openai.errors import refuse
-from web.openai.lists import Answer
+from web.openai.lists import OpenaiAnswer
+from web.operation import Raw, about, describes
 from web.roles import needs
 from worker.records import Json
 
@@ -21,35 +23,48 @@ FEW_TOKENS = 16  # what OpenAI writes when not told how many
 class Logprobs(BaseModel):
     """Log probabilities of a text's tokens, in nats, before temperature and filters."""
 
-    tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
-    text_offset: list[int]
+    tokens: list[str] = about("The tokens.", [" name"])
+    token_logprobs: list[float] = about("Of each.", [-0.2])
+    top_logprobs: list[dict[str, float]] = about("Of the likeliest at its place.", [{" is": -2.0}])
+    text_offset: list[int] = about("Where each begins.", [0])
 
 
 class Choice(BaseModel):
     """One continuation."""
 
-    index: int
-    text: str
-    logprobs: Logprobs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    index: int = about("Which one.", 0)
+    text: str = about("The text.", " name")
+    logprobs: Logprobs | None = about("When asked for.", None, None)
+    finish_reason: Literal["stop", "length"] | None = about("Why it ends.", "stop", None)
 
 
-class CompletionAnswer(Answer):
+class CompletionAnswer(OpenaiAnswer):
     """Continuations, prompt by prompt; also a chunk of a stream."""
 
-    id: str
-    object: Literal["text_completion"] = "text_completion"
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: Usage | None = None
-    lstm: list[Json] | None = None  # ours: what else is known of each prompt
+    id: str = about("Its id.", "cmpl-0a1b2c3d4e5f60718293a4b5")
+    object: Literal["text_completion"] = about("What this is.", *("text_completion",) * 2)
+    created: int = about("When, in Unix seconds.", 1_900_000_000)
+    model: str = about("Which model wrote it.", "lesson")
+    choices: list[Choice] = Field(description="The continuations, prompt by prompt.")
+    usage: Usage | None = Field(None, description="Tokens read and written.")
+    lstm: list[Json] | None = about("Ours: what else is known of each prompt.", None, None)
+
+
+EXAMPLES = {
+    "the likeliest words": {"model": MODEL_ID, "prompt": "what is your", "temperature": 0},
+    "two drawn continuations": {"model": MODEL_ID, "prompt": "what is", "n": 2, "max_tokens": 3},
+    "a stream": {"model": MODEL_ID, "prompt": "what is", "stream": True},
+}
 
 
 @completions.post("")
 @needs("viewer")
+@describes(
+    answers={200: (CompletionAnswer, Raw("text/event-stream", "Chunks, then `[DONE]`."))},
+    body=CompletionBody,
+    refuses=(404,),
+    examples=EXAMPLES,
+)
 def create() -> Response:
     """Continue one prompt or several."""
     body = read_body(CompletionBody)
@@ -70,7 +85,7 @@ class _Writer(Writer):
         super().__init__(body)
         self._before = prompts if body.echo else [""] * len(prompts)
 
-    def whole(self, results: list[Json]) -> Answer:
+    def whole(self, results: list[Json]) -> OpenaiAnswer:
         choices = [
             self._choice(at * self.n + number, self._before[at] + text["text"], text)
             for at, result in enumerate(results)
@@ -78,17 +93,17 @@ class _Writer(Writer):
         ]
         return self._say(choices, Usage.of(results), [_extras(result) for result in results])
 
-    def opening(self, index: int) -> Answer | None:
+    def opening(self, index: int) -> OpenaiAnswer | None:
         before = self._before[index // self.n]
         return self.piece(index, before) if before else None
 
-    def piece(self, index: int, text: str) -> Answer:
+    def piece(self, index: int, text: str) -> OpenaiAnswer:
         return self._say([Choice(index=index, text=text)])
 
-    def ending(self, index: int, completion: Json) -> Answer:
+    def ending(self, index: int, completion: Json) -> OpenaiAnswer:
         return self._say([self._choice(index, "", completion)])
 
-    def usage(self, usage: Usage) -> Answer:
+    def usage(self, usage: Usage) -> OpenaiAnswer:
         return self._say([], usage)
 
     def _choice(self, index: int, text: str, completion: Json) -> Choice:

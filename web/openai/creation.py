@@ -14,6 +14,7 @@ from web.auth import current_backend, current_owner
 from web.openai.errors import refuse
 from web.openai.ids import BASE_MODELS
 from web.openai.models import find
+from web.operation import about
 from worker import datasets
 from worker.records import Dataset, Json
 from worker.submissions import continued
@@ -37,42 +38,52 @@ Metadata = Annotated[
 class Hyperparameters(Body):
     """How the network learns, in OpenAI's words."""
 
-    n_epochs: Auto | Annotated[int, Field(ge=1, le=100_000)] = "auto"
-    batch_size: Auto | Annotated[int, Field(ge=1, le=4096)] = "auto"
-    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0, le=1000)] = Field(
-        "auto", description="Times the learning rate that would be chosen without it."
+    n_epochs: Auto | Annotated[int, Field(ge=1, le=100_000)] = about(
+        "Times the text is read.", 20, "auto"
+    )
+    batch_size: Auto | Annotated[int, Field(ge=1, le=4096)] = about(
+        "Streams or pairs read side by side.", 16, "auto"
+    )
+    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0, le=1000)] = about(
+        "Times the learning rate that would be chosen without it.", 1.0, "auto"
     )
 
 
 class Supervised(Body):
     """The only method there is."""
 
-    hyperparameters: Hyperparameters | None = None
+    hyperparameters: Hyperparameters | None = Field(None, description="How to learn.")
 
 
 class Method(Body):
     """How to learn: from the texts as they are."""
 
-    type: Literal["supervised"]
-    supervised: Supervised | None = None
+    type: Literal["supervised"] = about("The only one.", "supervised")
+    supervised: Supervised | None = Field(None, description="Its settings.")
 
 
 class CreateBody(Body):
     """A training on an uploaded file."""
 
-    model: str = Field(description="A base model, or one of yours to go on from.")
-    training_file: str
-    suffix: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        None, description="Becomes the model's name."
+    model: str = about("A base model, or one of yours to go on from.", "lstm-word")
+    training_file: str = about("The id of an uploaded file.", "file-3f9c2b7a1e5d4c8b9a60")
+    suffix: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = about(
+        "Becomes the model's name.", "lesson", None
     )
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
-    method: Method | None = None
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = about(
+        "Start of all random numbers.", 1, None
+    )
+    method: Method | None = Field(None, description="The newer place of hyperparameters.")
     hyperparameters: Hyperparameters | None = Field(None, description="The older place of them.")
-    metadata: Metadata | None = None
-    validation_file: str | None = None
-    integrations: list[Any] | None = None
+    metadata: Metadata | None = about("Your own keys and values.", {"course": "b"}, None)
+    validation_file: str | None = about(
+        "Not supported: a part of the file is held out.", None, None
+    )
+    integrations: list[Any] | None = about("Not supported.", [], None)
     config: dict[str, Any] = Field(
-        default_factory=dict, description="Any of our settings, as `/api/v1/jobs` takes them."
+        default_factory=dict,
+        description="Any of our settings, as `/api/v1/jobs` takes them.",
+        json_schema_extra={"x-asked": "TrainConfig"},
     )
 
     def check_supported(self) -> None:

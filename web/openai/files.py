@@ -1,7 +1,7 @@
 """`/files`: texts to train on, read and checked when they arrive, not when a job starts."""
 
 from pathlib import PureWindowsPath
-from typing import Annotated, Literal
+from typing import Literal
 
 from flask import Blueprint, Response, request
 from pydantic import Field
@@ -10,7 +10,8 @@ from web.api.parsing import Query, read_form, read_query
 from web.auth import current_backend, current_owner
 from web.openai.errors import refuse
 from web.openai.ids import dataset_id, file_id
-from web.openai.lists import Answer, Deleted, page_of
+from web.openai.lists import Deleted, ListAnswer, OpenaiAnswer, page_of
+from web.operation import Raw, about, describes
 from worker import datasets as contract
 from worker.records import Dataset
 
@@ -20,37 +21,40 @@ PURPOSE = "fine-tune"
 LONGEST_FILENAME = 100
 
 
-class FileAnswer(Answer):
+class FileAnswer(OpenaiAnswer):
     """A stored text."""
 
-    id: str
-    object: Literal["file"] = "file"
-    bytes: int
-    created_at: int
-    filename: str
-    purpose: Literal["fine-tune"] = "fine-tune"
-    status: Literal["processed"] = "processed"
-    status_details: str | None = None
-    expires_at: int | None = None
+    id: str = about("Its id.", "file-3f9c2b7a1e5d4c8b9a60")
+    object: Literal["file"] = about("What this is.", "file", "file")
+    bytes: int = about("Size of what is kept.", 59)
+    created_at: int = about("When it was stored, in Unix seconds.", 1_900_000_000)
+    filename: str = about("Its name.", "lesson.txt")
+    purpose: Literal["fine-tune"] = about("What it is for.", "fine-tune", "fine-tune")
+    status: Literal["processed"] = about("It was read when it came.", "processed", "processed")
+    status_details: str | None = about("Nothing more is to say.", None, None)
+    expires_at: int | None = about("Files stay until they are deleted.", None, None)
 
 
 class UploadFields(Query):
     """What stands beside the file of an upload."""
 
-    purpose: str = ""
-    encoding: str | None = Field(None, max_length=40, description="Ours, through `extra_body`.")
+    purpose: str = about("`fine-tune`: nothing else is done with files here.", "fine-tune", "")
+    encoding: str | None = about(
+        "Ours, through `extra_body`: how its bytes are read.", "utf-8", None, max_length=40
+    )
 
 
 class FilesQuery(Query):
     """Which files."""
 
-    purpose: str | None = None
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
-    order: Literal["asc", "desc"] = "desc"
-    after: str | None = None
+    purpose: str | None = about("Only those for this.", "fine-tune", None)
+    limit: int = about("At most so many.", 20, 10_000, ge=1, le=10_000)
+    order: Literal["asc", "desc"] = about("Oldest or newest first.", "desc", "desc")
+    after: str | None = Field(None, description="The `last_id` of the page before.")
 
 
 @files.post("")
+@describes(answers={200: FileAnswer}, form=UploadFields, file="The text.")
 def create() -> Response:
     """Store a text: JSON Lines, or any other that `/api/v1/datasets` takes."""
     if request.mimetype != "multipart/form-data":
@@ -77,6 +81,7 @@ def create() -> Response:
 
 
 @files.get("")
+@describes(answers={200: ListAnswer[FileAnswer]}, query=FilesQuery)
 def list_all() -> Response:
     """The owner's files, newest first unless `order=asc`."""
     query = read_query(FilesQuery)
@@ -93,12 +98,14 @@ def list_all() -> Response:
 
 
 @files.get("/<identifier>")
+@describes(answers={200: FileAnswer})
 def get(identifier: str) -> Response:
     """One file."""
     return _shape(_find(identifier)).respond()
 
 
 @files.get("/<identifier>/content")
+@describes(answers={200: Raw("application/octet-stream", "The text, in UTF-8.")})
 def content(identifier: str) -> Response:
     """The text as it was read: UTF-8; prompts with completions as JSON Lines."""
     dataset = _find(identifier)
@@ -110,6 +117,7 @@ def content(identifier: str) -> Response:
 
 
 @files.delete("/<identifier>")
+@describes(answers={200: Deleted}, refuses=(400,))
 def delete(identifier: str) -> Response:
     """Remove a file that no unfinished job reads."""
     dataset = _find(identifier)

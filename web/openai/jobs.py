@@ -4,18 +4,22 @@ With cancel, pause and resume the clients send no body, but say that it is JSON:
 """
 
 import time
-from typing import Annotated
 
 from flask import Blueprint, Response, request
-from pydantic import Field
 
 from web.api.parsing import check, idempotency_key, inside, read_body, read_query
 from web.auth import current_backend, current_owner
 from web.openai.creation import CreateBody
 from web.openai.errors import refuse
 from web.openai.ids import dataset_id, job_id
-from web.openai.lists import MOST, Cursor, metadata_filter, page_of
-from web.openai.shapes import EVENT_PREFIX, CheckpointAnswer, EventAnswer, JobAnswer
+from web.openai.lists import MOST, Cursor, ListAnswer, metadata_filter, page_of
+from web.openai.shapes import (
+    EVENT_PREFIX,
+    CheckpointAnswer,
+    FineTuningAnswer,
+    FineTuningEventAnswer,
+)
+from web.operation import about, describes
 from worker import datasets, events, repeats, submissions
 from worker import jobs as contract
 from worker.errors import NotFound
@@ -28,13 +32,35 @@ SETTLE_SECONDS = 3.0
 RETRIES = "X-Stainless-Retry-Count"
 
 
+EXAMPLES = {
+    "a training": {
+        "model": "lstm-tutorial",
+        "training_file": "file-3f9c2b7a1e5d4c8b9a60",
+        "suffix": "lesson",
+        "hyperparameters": {"n_epochs": 20},
+    },
+    "with settings of ours": {
+        "model": "lstm-word",
+        "training_file": "file-3f9c2b7a1e5d4c8b9a60",
+        "config": {"model": {"hidden_dim": 32}},
+        "metadata": {"course": "b"},
+    },
+}
+
+
 class CheckpointCursor(Cursor):
     """Which page of the checkpoints."""
 
-    limit: Annotated[int, Field(ge=1, le=MOST)] = 10
+    limit: int = about("At most so many.", 10, 10, ge=1, le=MOST)
 
 
 @jobs.post("")
+@describes(
+    answers={200: FineTuningAnswer},
+    body=CreateBody,
+    headers=("Idempotency-Key",),
+    examples=EXAMPLES,
+)
 def create() -> Response:
     """Start a training. The same request sent again by the client starts no second one."""
     backend, owner = current_backend(), current_owner()
@@ -57,10 +83,11 @@ def create() -> Response:
             idempotency_key=idempotency_key(),
             attempt=attempt,
         )
-    return JobAnswer.of(job).respond()
+    return FineTuningAnswer.of(job).respond()
 
 
 @jobs.get("")
+@describes(answers={200: ListAnswer[FineTuningAnswer]}, query=Cursor)
 def list_all() -> Response:
     """The owner's trainings, newest first; `metadata[key]=value` finds those that have it."""
     query = _cursor(Cursor)
@@ -72,50 +99,60 @@ def list_all() -> Response:
         limit=query.limit,
         after=job_id(query.after) if query.after else None,
     )
-    return page_of([JobAnswer.of(job) for job in page.data], has_more=page.has_more).respond()
+    return page_of(
+        [FineTuningAnswer.of(job) for job in page.data], has_more=page.has_more
+    ).respond()
 
 
 @jobs.get("/<identifier>")
+@describes(answers={200: FineTuningAnswer})
 def get(identifier: str) -> Response:
     """One training."""
-    return JobAnswer.of(_find(identifier)).respond()
+    return FineTuningAnswer.of(_find(identifier)).respond()
 
 
 @jobs.post("/<identifier>/cancel")
+@describes(answers={200: FineTuningAnswer}, refuses=(400,))
 def cancel(identifier: str) -> Response:
     """Stop a training for good; what it learned is its model."""
     job = _find(identifier)
     contract.cancel(current_backend(), current_owner(), job.id)
-    return JobAnswer.of(_settled(job.id)).respond()
+    return FineTuningAnswer.of(_settled(job.id)).respond()
 
 
 @jobs.post("/<identifier>/pause")
+@describes(answers={200: FineTuningAnswer}, refuses=(400,))
 def pause(identifier: str) -> Response:
     """Stop a training until it is resumed."""
     job = _find(identifier)
     contract.pause(current_backend(), current_owner(), job.id)
-    return JobAnswer.of(_settled(job.id)).respond()
+    return FineTuningAnswer.of(_settled(job.id)).respond()
 
 
 @jobs.post("/<identifier>/resume")
+@describes(answers={200: FineTuningAnswer}, refuses=(400,))
 def resume(identifier: str) -> Response:
     """Let a paused training go on."""
     job = _find(identifier)
-    return JobAnswer.of(contract.resume(current_backend(), current_owner(), job.id)).respond()
+    return FineTuningAnswer.of(
+        contract.resume(current_backend(), current_owner(), job.id)
+    ).respond()
 
 
 @jobs.get("/<identifier>/events")
+@describes(answers={200: ListAnswer[FineTuningEventAnswer]}, query=Cursor)
 def list_events(identifier: str) -> Response:
     """What happened to a training, newest first."""
     query = read_query(Cursor)
     job = _find(identifier)
     before = _event_number(query.after) if query.after else None
     found = events.newest(current_backend(), job.id, before, query.limit + 1)
-    shapes = [EventAnswer.of(event) for event in found[: query.limit]]
+    shapes = [FineTuningEventAnswer.of(event) for event in found[: query.limit]]
     return page_of(shapes, has_more=len(found) > query.limit).respond()
 
 
 @jobs.get("/<identifier>/checkpoints")
+@describes(answers={200: ListAnswer[CheckpointAnswer]}, query=CheckpointCursor)
 def list_checkpoints(identifier: str) -> Response:
     """The best model so far; earlier ones are not kept."""
     query = read_query(CheckpointCursor)

@@ -1,18 +1,19 @@
 """Lists and deletions as OpenAI's clients read them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from flask import Response, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from web.api.parsing import Query
+from web.operation import about
 
 MOST = 1000
 T = TypeVar("T")
 
 
-class Answer(BaseModel):
+class OpenaiAnswer(BaseModel):
     """An object of OpenAI's API."""
 
     def respond(self) -> Response:
@@ -22,29 +23,31 @@ class Answer(BaseModel):
         return response
 
 
-class ListAnswer(Answer, Generic[T]):
+class ListAnswer(OpenaiAnswer, Generic[T]):
     """A page. Old clients ask on until they get one without data."""
 
-    object: Literal["list"] = "list"
-    data: Sequence[T]
-    has_more: bool = False
-    first_id: str | None = None
-    last_id: str | None = None
+    model_config = ConfigDict(json_schema_extra={"description": "A page of a list."})
+
+    object: Literal["list"] = about("What this is.", "list", "list")
+    data: Sequence[T] = Field(description="The objects.")
+    has_more: bool = about("Whether there are more after these.", False, False)
+    first_id: str | None = about("The id of the first of them.", None, None)
+    last_id: str | None = about("The id of the last: `after` for the next page.", None, None)
 
 
-class Deleted(Answer):
+class Deleted(OpenaiAnswer):
     """What is left of a deleted object."""
 
-    id: str
-    object: str
-    deleted: Literal[True] = True
+    id: str = about("Its id.", "file-3f9c2b7a1e5d4c8b9a60")
+    object: str = about("What it was.", "file")
+    deleted: Literal[True] = about("It is gone.", True, True)
 
 
 class Cursor(Query):
     """Which page of a list."""
 
-    limit: Annotated[int, Field(ge=1, le=MOST)] = 20
-    after: str | None = None
+    limit: int = about("At most so many.", 20, 20, ge=1, le=MOST)
+    after: str | None = Field(None, description="The `last_id` of the page before.")
 
 
 def page_of(data: Sequence[Any], *, has_more: bool = False) -> ListAnswer[Any]:

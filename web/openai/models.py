@@ -7,7 +7,8 @@ from flask import Blueprint, Response
 from web.auth import current_backend, current_owner
 from web.openai.errors import refuse
 from web.openai.ids import BASE_MODELS, model_name, model_reference
-from web.openai.lists import Answer, Deleted, page_of
+from web.openai.lists import Deleted, ListAnswer, OpenaiAnswer, page_of
+from web.operation import about, describes
 from worker import models as contract
 from worker.errors import NotFound
 from worker.records import Model
@@ -18,17 +19,18 @@ MOST = 10_000
 RELEASED = 1_750_000_000  # when the base models came to be; clients want a time
 
 
-class ModelAnswer(Answer):
+class OpenaiModelAnswer(OpenaiAnswer):
     """A model, or one of the presets to start from."""
 
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-    name: str | None = None  # ours: the name its owner chose, which finds it too
+    id: str = about("What `model` takes.", "ft:lstm-word:local:lesson:5c8e1f3a7b9d2c4e6f80")
+    object: Literal["model"] = about("What this is.", "model", "model")
+    created: int = about("When it came to be, in Unix seconds.", 1_900_000_000)
+    owned_by: str = about("Whose it is.", "local")
+    name: str | None = about("Ours: what its owner called it, which finds it too.", "lesson", None)
 
 
 @models.get("")
+@describes(answers={200: ListAnswer[OpenaiModelAnswer]})
 def list_all() -> Response:
     """The base models, then the owner's, newest first; these clients know no pages here."""
     found = contract.list_page(current_backend(), current_owner(), limit=MOST)
@@ -37,6 +39,7 @@ def list_all() -> Response:
 
 
 @models.get("/<path:reference>")
+@describes(answers={200: OpenaiModelAnswer})
 def get(reference: str) -> Response:
     """One model, by id or by name."""
     if reference in BASE_MODELS:
@@ -45,6 +48,7 @@ def get(reference: str) -> Response:
 
 
 @models.delete("/<path:reference>")
+@describes(answers={200: Deleted}, refuses=(400,))
 def delete(reference: str) -> Response:
     """Remove a model that no unfinished job needs."""
     if reference in BASE_MODELS:
@@ -63,8 +67,8 @@ def find(name: str) -> Model:
         refuse("model", message, code="model_not_found", status=404)
 
 
-def _shape(model: Model) -> ModelAnswer:
-    return ModelAnswer(
+def _shape(model: Model) -> OpenaiModelAnswer:
+    return OpenaiModelAnswer(
         id=model_name(model),
         created=int(model.created_at),
         owned_by=model.owner,
@@ -72,5 +76,5 @@ def _shape(model: Model) -> ModelAnswer:
     )
 
 
-def _base(name: str) -> ModelAnswer:
-    return ModelAnswer(id=name, created=RELEASED, owned_by="lstmq")
+def _base(name: str) -> OpenaiModelAnswer:
+    return OpenaiModelAnswer(id=name, created=RELEASED, owned_by="lstmq")

@@ -6,69 +6,71 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from web.openai.ids import checkpoint_name, file_id, fine_tuning_id, future_model_name
-from web.openai.lists import Answer
+from web.openai.lists import OpenaiAnswer
+from web.operation import about
 from worker import models
 from worker.records import Event, Job, JobState, Json
 
 EVENT_PREFIX = "ftevent-"
+_AUTO = ("auto", "auto")
 
 
 class ErrorAnswer(BaseModel):
     """Why a job failed."""
 
-    code: str
-    message: str
-    param: str | None = None
+    code: str = about("For programs.", "TrainingError")
+    message: str = about("For people: what happened and what to do.", "It ran out of memory.")
+    param: str | None = about("Never a parameter: those are checked first.", None, None)
 
 
 class HyperparametersAnswer(BaseModel):
     """What was chosen."""
 
-    n_epochs: int
-    batch_size: int
-    learning_rate_multiplier: Literal["auto"] | float = "auto"
+    n_epochs: int = about("Times the text is read.", 20)
+    batch_size: int = about("Streams or pairs read side by side.", 16)
+    learning_rate_multiplier: Literal["auto"] | float = about("The rate itself: `lstm`.", *_AUTO)
 
 
 class SupervisedAnswer(BaseModel):
     """The settings of the only method."""
 
-    hyperparameters: HyperparametersAnswer
+    hyperparameters: HyperparametersAnswer = Field(description="What was chosen.")
 
 
 class MethodAnswer(BaseModel):
     """How it learns."""
 
-    type: Literal["supervised"] = "supervised"
-    supervised: SupervisedAnswer
+    type: Literal["supervised"] = about("The only one.", "supervised", "supervised")
+    supervised: SupervisedAnswer = Field(description="Its settings.")
 
 
-class JobAnswer(Answer):
+class FineTuningAnswer(OpenaiAnswer):
     """A training."""
 
-    id: str
-    object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    created_at: int
-    finished_at: int | None
-    estimated_finish: int | None
-    status: JobState
-    model: str
-    fine_tuned_model: str | None
-    organization_id: str
-    training_file: str
-    validation_file: str | None = None
-    result_files: list[str] = Field(default_factory=list)
-    trained_tokens: int | None = None
-    seed: int
-    hyperparameters: HyperparametersAnswer
-    method: MethodAnswer
-    integrations: list[Any] = Field(default_factory=list)
-    metadata: dict[str, str] | None
-    user_provided_suffix: str
-    error: ErrorAnswer | None
-    lstm: Json  # ours: what OpenAI's jobs do not tell
+    id: str = about("Its id.", "ftjob-7b1d9e3f5a2c4d6e8f01")
+    object: Literal["fine_tuning.job"] = about("What this is.", *("fine_tuning.job",) * 2)
+    created_at: int = about("When it was accepted, in Unix seconds.", 1_900_000_000)
+    finished_at: int | None = about("When it ended.", None)
+    estimated_finish: int | None = about("When it will have ended.", 1_900_000_060)
+    status: JobState = about("Where it is.", "running")
+    model: str = about("What it started from.", "lstm-word")
+    fine_tuned_model: str | None = about("What it made.", "ft:lstm-word:local:lesson:7b1d")
+    organization_id: str = about("Whose it is.", "local")
+    training_file: str = about("The text it reads.", "file-3f9c2b7a1e5d4c8b9a60")
+    validation_file: str | None = about("A part of the training file is held out.", None, None)
+    result_files: list[str] = about("Its events tell what would be there.", [], [])
+    trained_tokens: int | None = about("Not counted.", None, None)
+    seed: int = about("Start of all random numbers.", 0)
+    hyperparameters: HyperparametersAnswer = Field(description="What was chosen.")
+    method: MethodAnswer = Field(description="The same in its newer place.")
+    integrations: list[Any] = about("There are none.", [], [])
+    metadata: dict[str, str] | None = about("Your own keys and values.", {"course": "b"})
+    user_provided_suffix: str = about("What you called it.", "lesson")
+    error: ErrorAnswer | None = about("Why it failed.", None)
+    lstm: Json = about("Ours: what OpenAI's jobs do not tell.", {"step": 120})
 
     @classmethod
-    def of(cls, job: Job) -> "JobAnswer":
+    def of(cls, job: Job) -> "FineTuningAnswer":
         """The training as these clients know it."""
         training = job.config["training"]
         chosen = HyperparametersAnswer(
@@ -105,19 +107,21 @@ class JobAnswer(Answer):
         )
 
 
-class EventAnswer(Answer):
+class FineTuningEventAnswer(OpenaiAnswer):
     """Something that happened."""
 
-    id: str
-    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
-    created_at: int
-    level: Literal["info", "warn", "error"]
-    message: str
-    type: Literal["message", "metrics"]
-    data: Json
+    id: str = about("Its id.", "ftevent-17")
+    object: Literal["fine_tuning.job.event"] = about(
+        "What this is.", *("fine_tuning.job.event",) * 2
+    )
+    created_at: int = about("When it happened, in Unix seconds.", 1_900_000_000)
+    level: Literal["info", "warn", "error"] = about("How serious it is.", "info")
+    message: str = about("What happened, in a sentence.", "The job is running.")
+    type: Literal["message", "metrics"] = about("Whether it has numbers.", "message")
+    data: Json = about("The numbers, or what else is known.", {"state": "running"})
 
     @classmethod
-    def of(cls, event: Event) -> "EventAnswer":
+    def of(cls, event: Event) -> "FineTuningEventAnswer":
         """The event in a sentence, its numbers beside it."""
         level = "error" if event.data.get("error") else "info"
         if event.data.get("level") in ("warning", "error"):
@@ -138,22 +142,24 @@ class EventAnswer(Answer):
 class CheckpointMetrics(BaseModel):
     """What was measured at a checkpoint, in nats a token."""
 
-    step: int
-    train_loss: float | None
-    valid_loss: float | None
-    full_valid_loss: float | None
+    step: int = about("After so many steps.", 120)
+    train_loss: float | None = about("On what is learned.", 0.12)
+    valid_loss: float | None = about("On held-out text.", 0.34)
+    full_valid_loss: float | None = about("The same: all of it is read.", 0.34)
 
 
-class CheckpointAnswer(Answer):
+class CheckpointAnswer(OpenaiAnswer):
     """The best model of a training so far, which can be asked like any other."""
 
-    id: str
-    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
-    created_at: int
-    fine_tuning_job_id: str
-    fine_tuned_model_checkpoint: str
-    step_number: int
-    metrics: CheckpointMetrics
+    id: str = about("Its id.", "ftckpt_7b1d9e3f5a2c4d6e8f01_120")
+    object: Literal["fine_tuning.job.checkpoint"] = about(
+        "What this is.", *("fine_tuning.job.checkpoint",) * 2
+    )
+    created_at: int = about("When it was kept, in Unix seconds.", 1_900_000_000)
+    fine_tuning_job_id: str = about("Of which training.", "ftjob-7b1d9e3f5a2c4d6e8f01")
+    fine_tuned_model_checkpoint: str = about("What `model` takes.", "ft:lstm-word:local:lesson:7b")
+    step_number: int = about("After so many steps.", 120)
+    metrics: CheckpointMetrics = Field(description="What was measured.")
 
     @classmethod
     def of(cls, job: Job) -> "CheckpointAnswer | None":

@@ -2,6 +2,7 @@
 
 from web.pages import (
     compare,
+    docs,
     job_list,
     jobs,
     models,
@@ -15,6 +16,7 @@ from web.pages.blueprint import pages
 
 __all__ = [
     "compare",
+    "docs",
     "job_list",
     "jobs",
     "models",
