@@ -12,13 +12,19 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import redis
+
+from tests.chaos.attack import Attack, Recovered
 from tests.chaos.checks import Checks, report
-from tests.chaos.faults import FAULTS, Attack, Recovered
+from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import Ledger
-from tests.chaos.system import SETTINGS, System
+from tests.chaos.system import System, settings_of
 from tests.test_up import Service
+from tests.worker.servers import find_postgres, postgres
+from worker.errors import Unavailable
 
 POSSIBLE_SECONDS = 15.0  # how long a fault waits for its moment
 RECOVERY_SECONDS = 60.0
@@ -31,21 +37,36 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=1800.0, help="no new fault after these")
+    parser.add_argument("--postgres", action="store_true", help="records in a Postgres of its own")
     asked = parser.parse_args()
-    problems, text = round_of_faults(asked.seed, asked.faults, asked.seconds)
+    with database(asked.postgres) as url:
+        problems, text = round_of_faults(asked.seed, asked.faults, asked.seconds, url)
     sys.stdout.write(text + "\n")
     return 1 if problems else 0
 
 
-def round_of_faults(seed: int, count: int, seconds: float) -> tuple[list[str], str]:
+@contextlib.contextmanager
+def database(in_postgres: bool) -> Iterator[str]:
+    """The URL of an empty one; none: the service's own SQLite."""
+    programs = find_postgres() if in_postgres else None
+    if programs is None:
+        yield ""
+        return
+    with postgres(programs) as server:
+        yield f"{server}/postgres"
+
+
+def round_of_faults(
+    seed: int, count: int, seconds: float, database_url: str = ""
+) -> tuple[list[str], str]:
     """Run one round; what was broken and the report."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
     with (
         contextlib.closing(Ledger(folder / "ledger.jsonl")) as ledger,
-        Service(folder / "var", settings=SETTINGS) as service,
+        Service(folder / "var", settings=settings_of(folder, database_url)) as service,
     ):
-        system = System(service, ledger, random.Random(seed))  # noqa: S311 - no secret
+        system = System(service, ledger, random.Random(seed), database_url)  # noqa: S311
         try:
             attack(system, seed, count, time.monotonic() + seconds)
             checks = Checks(system, folder)
@@ -89,9 +110,10 @@ def when_possible(system: System, attacker: Attack, name: str) -> Recovered | No
     """Do the fault as soon as it can be done; None when its moment does not come."""
     deadline = time.monotonic() + POSSIBLE_SECONDS
     while time.monotonic() < deadline:
-        recovered = FAULTS[name][0](attacker)
-        if recovered is not None:
-            return recovered
+        with contextlib.suppress(redis.RedisError, Unavailable):  # the fault before lasts still
+            recovered = FAULTS[name][0](attacker)
+            if recovered is not None:
+                return recovered
         system.keep_busy()
         time.sleep(0.1)
     return None
@@ -100,9 +122,10 @@ def when_possible(system: System, attacker: Attack, name: str) -> Recovered | No
 def await_recovery(system: System, name: str, recovered: Recovered) -> None:
     """Write down how long the system took."""
     began = time.monotonic()
-    while not recovered():
-        if time.monotonic() - began > RECOVERY_SECONDS:
-            break
+    while time.monotonic() - began < RECOVERY_SECONDS:
+        with contextlib.suppress(redis.RedisError, Unavailable):
+            if recovered():
+                break
         system.keep_busy()
         time.sleep(0.1)
     system.ledger.note("recovered", kind=name, seconds=round(time.monotonic() - began, 2))

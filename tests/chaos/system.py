@@ -43,13 +43,29 @@ ACTIVE_JOBS = 3
 TRAIN_PARTS = ("train-1", "train-2")
 
 
+def settings_of(folder: Path, database_url: str) -> dict[str, str]:
+    """The service's environment; its folder is `folder / "var"`."""
+    (folder / "clocks").mkdir()
+    clock = Path(__file__).parent / "clock"
+    return SETTINGS | {
+        "LSTMQ_DATABASE_URL": database_url,
+        "CHAOS_CLOCKS": str(folder / "clocks"),
+        "PYTHONPATH": os.pathsep.join((str(clock), str(Path(__file__).parents[2]))),
+    }
+
+
 class System:
     """One `lstmq up` and everything the harness knows about it."""
 
-    def __init__(self, service: Service, ledger: Ledger, choose: random.Random) -> None:
+    def __init__(
+        self, service: Service, ledger: Ledger, choose: random.Random, database_url: str = ""
+    ) -> None:
         self.service, self.ledger, self.choose = service, ledger, choose
+        self.clocks = service.folder.parent / "clocks"
         self.url = service.url()
-        self.records: Backend = open_backend(Settings(data_dir=service.folder))
+        self.records: Backend = open_backend(
+            Settings(data_dir=service.folder, database_url=database_url)
+        )
         self.queue = redis.Redis.from_url(
             self.records.settings.effective_redis_url, socket_timeout=10
         )
