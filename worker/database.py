@@ -20,6 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from worker.errors import Unavailable
 from worker.tables import (
+    answers,
     audit,
     datasets,
     events,
@@ -35,6 +36,7 @@ from worker.tables import (
 
 __all__ = [
     "Database",
+    "answers",
     "audit",
     "datasets",
     "events",
@@ -51,7 +53,7 @@ __all__ = [
 ]
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 

@@ -28,8 +28,9 @@ def create(
     filename: str | None = None,
     encoding: str | None = None,
     layout: Layout | None = None,
+    came_with_job: bool = False,
 ) -> Dataset:
-    """Decode, parse and store a text.
+    """Decode, parse and store a text; one that came with a job goes when no job uses it any more.
 
     Raises lstmcore's CorpusError when it cannot be read as what it seems to be, InvalidInput for a
     bad name and Unavailable when the store does not take it; then nothing is left behind.
@@ -58,6 +59,7 @@ def create(
         "layout": read.corpus.layout,
         "file": asdict(file),
         "report": read.report | {"summary": summary},
+        "came_with_job": came_with_job,
         "created_at": database.now(),
     }
     with backend.database.writing() as connection:

@@ -6,12 +6,13 @@ number; a worker that was given up meanwhile (stopped, cut off, slow) matches no
 nothing. Correctness rests on this fence alone, never on messages, clocks or determinism.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from worker import counters, events, quotas, transitions
+from worker import answers, counters, events, quotas, transitions
 from worker.backend import Backend
 from worker.database import jobs, now
 from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
@@ -57,6 +58,7 @@ class Publication:
     candidate: Json | None = None
     stopped: str | None = None  # why a training ended
     result: Json | None = None  # of a prediction
+    answers: Sequence[Json] = ()  # of a prediction that goes on: those of this turn
     error: Json | None = None
     slice: Json | None = None  # what the `slice` event tells
 
@@ -160,6 +162,8 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
             data = publication.slice | {"number": job.slices + 1}
             events.append(connection, job.id, "slice", data, f"slice:{job.slices + 1}")
             quotas.add_training(connection, job.owner, data.get("seconds", 0.0))
+        if not state.final:
+            answers.append(connection, job.id, publication.answers)
         if state.final:
             stopped = "cancelled" if state is JobState.CANCELLED else publication.stopped
             row = transitions.finish(

@@ -10,21 +10,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from lstmcore.config import parse_sampling
 from lstmcore.errors import LSTMError
 from lstmcore.sampling import LanguageModel, load_model, stream
-from worker import leases, models
+from worker import answers, leases, models
 from worker.backend import Backend
 from worker.errors import Damaged, NotFound, StoreError, Unavailable
+from worker.fuse import Fuse
 from worker.insight_answers import answer_question
 from worker.keeping import LeaseKeeper
-from worker.records import Job, JobState, Json, Model
+from worker.records import Job, JobState, Json, Model, Progress
 
 log = logging.getLogger(__name__)
 
+# A prediction job lets others have the predictor after so long.
+TURN_SECONDS = 2.0
 # What may go wrong with a request through no fault of the predictor.
 EXPECTED_ERRORS = (LSTMError, NotFound, StoreError)
 
@@ -65,13 +68,14 @@ class Predictor:
     def __init__(self, backend: Backend, worker: str, stopping: Callable[[], bool]) -> None:
         self._backend, self._worker, self._stopping = backend, worker, stopping
         self._models = ModelCache(backend)
+        self._fuse = Fuse(backend.settings.hang_seconds)
 
     def answer(self, request: str, identifier: str, prompts: list[str], sampling: Json) -> None:
         """Send the items of an answer to the one who waits for it, if anybody still does."""
         live = self._backend.live
         if not live.is_wanted(request):
             return
-        with self._telling(request):
+        with self._fuse, self._telling(request):
             for index, prompt in enumerate(prompts):
                 for item in self._predict(identifier, prompt, sampling):
                     if not live.send_answer(request, item | {"index": index}):
@@ -81,7 +85,7 @@ class Predictor:
         """Answer one of `worker.insights`'s questions about a model, if anybody still waits."""
         if not self._backend.live.is_wanted(request):
             return
-        with self._telling(request):
+        with self._fuse, self._telling(request):
             began = perf_counter()
             model, loaded = self._models.get(identifier)
             found = answer_question(loaded, question, arguments)
@@ -103,44 +107,61 @@ class Predictor:
             raise  # the trace is for the log
 
     def run(self, claim: leases.Claim) -> Job:
-        """Run a prediction job to its end and publish the result.
+        """Answer prompts of a prediction job for one turn, at least one, and publish them.
 
         Raises LeaseLost, and StoreError when the store does not answer: worth another attempt.
         """
-        config = claim.job.config
-        results: list[Json] = []
-        with LeaseKeeper(self._backend, claim, self._worker) as keeper:
+        config, first = claim.job.config, answers.count(self._backend, claim.job.id)
+        found: list[Json] = []
+        with self._fuse, LeaseKeeper(self._backend, claim, self._worker) as keeper:
             try:
-                for prompt in config["prompts"]:
-                    if keeper.should_stop:
+                ends_at = monotonic() + TURN_SECONDS
+                for prompt in config["prompts"][first:]:
+                    if keeper.should_stop or (found and monotonic() > ends_at):
                         break
-                    items = self._predict(config["model"], prompt, config["sampling"])
-                    results.append([item["result"] for item in items if "result" in item][-1])
-                result = results[0] if config["single"] and results else {"results": results}
-                done = len(results) == len(config["prompts"])
-                publication = leases.Publication(
-                    state=JobState.SUCCEEDED if done else JobState.RUNNING,
-                    result=result if done else None,
-                )
+                    items = self._predict(config["model"], prompt, config["sampling"], keeper)
+                    found += [item["result"] for item in items if "result" in item]
             except Unavailable:
-                publication = leases.Publication(state=JobState.RUNNING)
+                pass  # the process is asked to stop, or the job: what is answered is kept
             except (LSTMError, NotFound, Damaged) as error:
                 problem = {"code": type(error).__name__, "message": str(error)}
-                publication = leases.Publication(state=JobState.FAILED, error=problem)
+                publication = leases.Publication(
+                    state=JobState.FAILED, progress=claim.job.progress, error=problem
+                )
+                keeper.settle()
+                return leases.publish(self._backend, claim, publication)
             keeper.settle()
-            return leases.publish(self._backend, claim, publication)
+            return leases.publish(self._backend, claim, self._turn(claim.job, first, found))
 
-    def _predict(self, identifier: str, prompt: str, sampling: Json) -> Iterator[Json]:
+    def _turn(self, job: Job, first: int, found: list[Json]) -> leases.Publication:
+        """What a turn makes true: a few answers more, or the result."""
+        total, done = len(job.config["prompts"]), first + len(found)
+        progress = Progress(step=done, total_steps=total)
+        if done < total:
+            return leases.Publication(JobState.RUNNING, progress, answers=found)
+        results = [*answers.published(self._backend, job.id), *found]
+        result = results[0] if job.config["single"] else {"results": results}
+        return leases.Publication(JobState.SUCCEEDED, progress, result=result)
+
+    def _predict(
+        self, identifier: str, prompt: str, sampling: Json, keeper: LeaseKeeper | None = None
+    ) -> Iterator[Json]:
         """`token` items as text comes, then one `result` item.
 
-        Raises Unavailable when this process was asked to stop: half a text is no answer.
+        Raises Unavailable when this process, or the job of the keeper, was asked to stop: half a
+        text is no answer.
         """
+
+        def should_stop() -> bool:
+            self._fuse.step()
+            return self._stopping() or (keeper is not None and keeper.should_stop)
+
         began = perf_counter()
         model, loaded = self._models.get(identifier)
-        for piece in stream(loaded, prompt, parse_sampling(sampling), should_stop=self._stopping):
+        for piece in stream(loaded, prompt, parse_sampling(sampling), should_stop=should_stop):
             if isinstance(piece, str):
                 yield {"type": "token", "text": piece}
-            elif self._stopping():
+            elif should_stop():
                 raise Unavailable("the predictor is stopping; ask again in a moment")
             else:
                 seconds = round(perf_counter() - began, 6)

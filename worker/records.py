@@ -62,6 +62,7 @@ class Dataset:
     file: StoredFile  # the canonical UTF-8 form
     report: Json  # what was found in it: encoding, newline, counts, notes
     created_at: float
+    came_with_job: bool = False  # pasted for one job: goes when no job uses it any more
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is not needed any more is removed: artifacts without a record, old predictions.
+"""What is not needed any more is removed: old predictions and checkpoints, texts and artifacts.
 
 A collector can never remove what a live record points at, and does not rest on luck for it:
 
@@ -11,6 +11,7 @@ A collector can never remove what a live record points at, and does not rest on 
   what is twice as old.
 """
 
+import contextlib
 import logging
 import threading
 
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 
 from worker import audit, sessions
 from worker.backend import Backend
-from worker.database import jobs, now
+from worker.database import datasets, jobs, now
 from worker.errors import StoreError, Unavailable
 from worker.records import FINAL_STATES, StoredFile
 from worker.references import held_slices, references
@@ -48,11 +49,7 @@ def prune(backend: Backend, days: float) -> int:
     """Remove prediction jobs that were finished so long ago, with their results and events."""
     if not days:
         return 0
-    old = (
-        jobs.c.kind == "predict",
-        jobs.c.state.in_(FINAL_STATES),
-        jobs.c.finished_at < now() - days * DAY_SECONDS,
-    )
+    old = (jobs.c.kind == "predict", *_finished(days))
     removed = 0
     while True:
         some = sa.select(jobs.c.id).where(*old).limit(MOST_PRUNED)
@@ -61,6 +58,57 @@ def prune(backend: Backend, days: float) -> int:
         removed += count
         if count < MOST_PRUNED:
             return removed
+
+
+def prune_checkpoints(backend: Backend, days: float) -> int:
+    """Let go of the checkpoints of jobs that were finished so long ago; models stay.
+
+    The records are changed; the files, which nothing points at then, are the collector's.
+    """
+    if not days:
+        return 0
+    removed = 0
+    old = (*_finished(days), jobs.c.checkpoint.is_not(None))
+    while True:
+        with backend.database.writing() as connection:
+            rows = connection.execute(
+                sa.select(jobs.c.id, jobs.c.result).where(*old).limit(MOST_PRUNED)
+            ).all()
+            for identifier, result in rows:
+                values = {"checkpoint": None, "previous_checkpoint": None}
+                if result:
+                    values["result"] = result | {"checkpoint": None}
+                connection.execute(sa.update(jobs).where(jobs.c.id == identifier).values(values))
+        removed += len(rows)
+        if len(rows) < MOST_PRUNED:
+            return removed
+
+
+def prune_texts(backend: Backend, days: float) -> int:
+    """Remove texts so old that came with a job and that no job uses any more.
+
+    Named datasets, which somebody stored for their own sake, stay.
+    """
+    if not days:
+        return 0
+    old = (
+        datasets.c.came_with_job,
+        datasets.c.created_at < now() - days * DAY_SECONDS,
+        ~sa.exists().where(jobs.c.dataset == datasets.c.id),
+    )
+    with backend.database.reading() as connection:
+        identifiers = connection.scalars(sa.select(datasets.c.id).where(*old)).all()
+    removed = 0
+    for identifier in identifiers:
+        # One at a time: a job accepted at this moment keeps its text, by its foreign key.
+        with contextlib.suppress(sa.exc.IntegrityError), backend.database.writing() as connection:
+            statement = sa.delete(datasets).where(datasets.c.id == identifier, *old)
+            removed += connection.execute(statement).rowcount
+    return removed
+
+
+def _finished(days: float) -> tuple["sa.ColumnElement[bool]", ...]:
+    return (jobs.c.state.in_(FINAL_STATES), jobs.c.finished_at < now() - days * DAY_SECONDS)
 
 
 def check_in_time(connection: sa.Connection, began: float) -> None:
@@ -73,19 +121,19 @@ def run_for_ever(backend: Backend, stop: threading.Event) -> None:
     """Clean up once an hour until told to stop; several may, at once."""
     pause = FIRST_ROUND_SECONDS
     while not stop.wait(pause):
-        pause = ROUND_SECONDS
+        pause, keep = ROUND_SECONDS, backend.settings
         try:
-            removed, pruned = (
-                collect(backend),
-                prune(backend, backend.settings.keep_predictions_days),
-            )
-            audit.prune(backend, backend.settings.keep_audit_days)
+            pruned = prune(backend, keep.keep_predictions_days)
+            pruned += prune_checkpoints(backend, keep.keep_checkpoints_days)
+            pruned += prune_texts(backend, keep.keep_texts_days)
+            removed = collect(backend)
+            audit.prune(backend, keep.keep_audit_days)
             sessions.prune(backend)
         except (StoreError, Unavailable) as error:
             log.warning("not cleaned up: %s", error)
         else:
             if removed or pruned:
-                log.info("removed %d artifacts and %d old predictions", len(removed), pruned)
+                log.info("removed %d artifacts and let go of %d records", len(removed), pruned)
 
 
 def slice_of(key: str) -> tuple[str, str]:

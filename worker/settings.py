@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     keep_predictions_days: float = Field(
         30.0, ge=0, description="Finished prediction jobs older than this go; 0: they stay."
     )
+    keep_checkpoints_days: float = Field(
+        30.0, ge=0, description="Checkpoints of jobs finished before that go; 0: they stay."
+    )
+    keep_texts_days: float = Field(
+        30.0, ge=0, description="Older texts pasted for a job that is deleted go; 0: they stay."
+    )
     keep_audit_days: float = Field(
         365.0, ge=0, description="Older entries of the audit log go; 0: they stay."
     )

@@ -13,6 +13,13 @@ datasets = sa.Table(
     sa.Column("layout", sa.String(20), nullable=False),
     sa.Column("file", sa.JSON, nullable=False),
     sa.Column("report", sa.JSON, nullable=False),
+    sa.Column(
+        "came_with_job",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="goes when no job uses it any more",
+    ),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Index("datasets_by_owner", "owner", "created_at", "id"),
 )
@@ -178,6 +185,15 @@ events = sa.Table(
     sa.Column("key", sa.String(60), comment="makes a repeated event harmless"),
     sa.UniqueConstraint("job", "key", name="one_event_a_key"),
     sa.Index("events_by_job", "job", "id"),
+)
+
+# Of prediction jobs under way, prompt by prompt; when the job ends its result has them all.
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("job", sa.String(40), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("data", sa.JSON, nullable=False),
 )
 
 keys = sa.Table(

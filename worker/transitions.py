@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from worker import events, models, scheduling
-from worker.database import jobs, now
+from worker.database import answers, jobs, now
 from worker.records import Job, JobState, Json, Progress, StoredFile
 
 PRIORITY_NAMES = {rank: priority for priority, rank in scheduling.PRIORITIES.items()}
@@ -88,6 +88,8 @@ def finish(
     )
     if row is None:
         return None
+    if row.kind == "predict":
+        connection.execute(sa.delete(answers).where(answers.c.job == row.id))
     final: Json = {"state": state, "finished_at": now()}
     if row.kind == "train" and row.candidate and state is not JobState.FAILED:
         model = models.add(

@@ -1,6 +1,8 @@
 """What nobody needs goes; what a record points at stays, whatever happens at the same moment."""
 
+import contextlib
 import os
+import threading
 import time
 
 import pytest
@@ -11,10 +13,12 @@ from tests.worker.publishing import busy, one_slice
 from tests.worker.test_leases import claimed
 from worker import database, datasets, jobs, leases, models, retention, submissions
 from worker.backend import Backend
-from worker.errors import NotFound, Unavailable
+from worker.errors import NotFound, StoreError, Unavailable
 from worker.records import JobState
 from worker.references import references
 from worker.verification import verify
+
+TUTORIAL = {"preset": "tutorial"}
 
 
 def in_store(backend: Backend) -> set[str]:
@@ -84,6 +88,96 @@ def test_a_text_stored_too_long_ago_gets_no_record(
         datasets.create(backend, "ann", name="late", data=LINES.encode())
     with backend.database.reading() as connection:
         assert references(connection) == {}
+
+
+def test_a_text_that_came_with_a_job_goes_after_the_job(backend: Backend, submit: Submit) -> None:
+    """And only then; a text that somebody stored for its own sake stays."""
+    named, pasted = (
+        datasets.create(backend, "ann", name=name, data=LINES.encode(), came_with_job=name == "p")
+        for name in ("n", "p")
+    )
+    users = [
+        submissions.submit_train(backend, "ann", name=None, dataset=text.id, config=TUTORIAL)
+        for text in (named, pasted)
+    ]
+    made_old(backend, database.datasets, "created_at", days=31)
+    assert retention.prune_texts(backend, days=30) == 0
+    for job in users:
+        jobs.cancel(backend, "ann", job.id)
+    assert retention.prune_texts(backend, days=30) == 0  # a finished job still names its text
+    for job in users:
+        jobs.delete(backend, "ann", job.id)
+    assert retention.prune_texts(backend, days=0) == 0
+    assert retention.prune_texts(backend, days=32) == 0
+    assert retention.prune_texts(backend, days=30) == 1
+    assert [text.id for text in datasets.list_page(backend, "ann").data] == [named.id]
+    assert set(retention.collect(backend, older_than=-1)) == {pasted.file.key}
+
+
+def test_a_text_never_goes_while_a_job_is_accepted_for_it(backend: Backend) -> None:
+    """Submits race the collector: accepted jobs keep their texts, the others say what is wrong."""
+    accepted, stop = list[str](), threading.Event()
+
+    def collect() -> None:
+        while not stop.is_set():
+            retention.prune_texts(backend, days=1e-9)
+            retention.collect(backend, older_than=-1)
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    try:
+        deadline = time.monotonic() + 3.0
+        while time.monotonic() < deadline:
+            with contextlib.suppress(NotFound, Unavailable, StoreError):
+                text = datasets.create(
+                    backend, "ann", name="t", data=LINES.encode(), came_with_job=True
+                )
+                job = submissions.submit_train(
+                    backend, "ann", name=None, dataset=text.id, config=TUTORIAL
+                )
+                accepted.append(job.id)
+                jobs.cancel(backend, "ann", job.id)
+    finally:
+        stop.set()
+        collector.join()
+    assert accepted
+    for identifier in accepted:
+        kept = jobs.get(backend, "ann", identifier)
+        datasets.load_corpus(backend, datasets.get(backend, "ann", str(kept.dataset)))
+
+
+def test_old_checkpoints_go_and_models_stay(backend: Backend, submit: Submit) -> None:
+    done, busy_one = submit(), submit()
+    one_slice(backend)
+    one_slice(backend)
+    with backend.database.writing() as connection:
+        connection.execute(
+            sa.update(database.jobs)
+            .where(database.jobs.c.id == busy_one.id)
+            .values(not_before=1e11)
+        )
+    one_slice(backend, last=True)
+    made_old(backend, database.jobs, "finished_at", days=31)
+    assert retention.prune_checkpoints(backend, days=0) == 0
+    assert retention.prune_checkpoints(backend, days=32) == 0
+    assert retention.prune_checkpoints(backend, days=30) == 1
+    assert retention.prune_checkpoints(backend, days=30) == 0
+    removed = retention.collect(backend, older_than=-1)
+    assert removed
+    assert all(f"/{done.id}/" in key for key in removed if key.startswith("checkpoints/"))
+    assert verify(backend).good
+    final = jobs.get(backend, "ann", done.id)
+    assert (final.checkpoint, final.previous_checkpoint) == (None, None)
+    assert final.result is not None
+    assert final.result["checkpoint"] is None
+    models.get(backend, "ann", final.result["model"])
+    assert jobs.get(backend, "ann", busy_one.id).checkpoint is not None
+
+
+def made_old(backend: Backend, table: sa.Table, column: str, days: float) -> None:
+    with backend.database.writing() as connection:
+        older = {column: table.c[column] - days * 86_400}
+        connection.execute(sa.update(table).where(table.c[column].is_not(None)).values(older))
 
 
 def test_old_predictions_are_pruned_and_nothing_else(backend: Backend, submit: Submit) -> None:

@@ -158,7 +158,9 @@ def preview(identifier: str) -> Response:
     return respond_json(seen | {"estimate": estimate})
 
 
-def create_from_text(name: str, text: str, layout: Layout | None = None) -> Dataset:
+def create_from_text(
+    name: str, text: str, layout: Layout | None = None, *, came_with_job: bool = False
+) -> Dataset:
     """Store a text that came inside a JSON body for the request's owner."""
     return contract.create(
         current_backend(),
@@ -167,6 +169,7 @@ def create_from_text(name: str, text: str, layout: Layout | None = None) -> Data
         data=text.encode(),
         encoding="utf-8",
         layout=layout,
+        came_with_job=came_with_job,
     )
 
 

@@ -201,7 +201,7 @@ def _submit_train(body: TrainBody) -> Job:
         )
     if body.dataset is not None:
         return _train_on(body, body.dataset)
-    dataset = create_from_text(body.name or "text", body.text or "")
+    dataset = create_from_text(body.name or "text", body.text or "", came_with_job=True)
     job = None
     try:
         job = _train_on(body, dataset.id)

@@ -142,7 +142,12 @@ def _store(name: str, text: str, file: FileStorage | None) -> Dataset:
         )
     data = text.encode("utf-8", "replace")
     return datasets.create(
-        backend, owner, name=name or _name_for(text), data=data, encoding="utf-8"
+        backend,
+        owner,
+        name=name or _name_for(text),
+        data=data,
+        encoding="utf-8",
+        came_with_job=True,
     )
 
 
