@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ SAMPLING = {"seed": 5, "max_tokens": 6}
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of a few steps."""
     corpus = read_corpus(b"the cat sat on the mat and the hen by the cow\n" * 9, "text").corpus
     config = {"preset": "word", "model": {"embed_dim": 8, "hidden_dim": 8}}
@@ -31,12 +32,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         pass
     folder = tmp_path_factory.mktemp("model")
     trainer.write_best(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return folder
 
 
 @pytest.fixture
-def model(backend: Backend, files: dict[str, bytes]) -> Model:
-    return models.import_folder(backend, "ann", "tiny", files)
+def model(backend: Backend, folder: Path) -> Model:
+    return models.import_folder(backend, "ann", "tiny", folder)
 
 
 @pytest.fixture
