@@ -21,6 +21,7 @@ def every_address(lesson: dict[str, str]) -> dict[str, str]:
         "model": lesson["model"],
         "workers": "/workers",
         "docs": "/docs",
+        "sweeps": "/sweeps",
         "missing": "/nothing-here",
     }
 

@@ -9,6 +9,7 @@ from web.pages import (
     preview,
     sign_in,
     start,
+    sweeps,
     wording,
     workers,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "preview",
     "sign_in",
     "start",
+    "sweeps",
     "wording",
     "workers",
 ]
