@@ -115,6 +115,18 @@ class StreamBatches:
         """The held-out tokens from the start to the end, a few streams side by side."""
         return in_order(self._validation, self._config)
 
+    def check_validation(self, unk_id: int, eos_id: int) -> None:
+        """Refuse held-out text of which nothing is known: no loss on it means anything."""
+        known = (
+            ((batch.targets != unk_id) & (batch.targets != eos_id)).any()
+            for batch in self.validation()
+        )
+        if self.validation_tokens > 1 and not any(known):
+            raise TrainingError(
+                "The vocabulary knows no token of the held-out text, so nothing can be measured.",
+                "Lower min_count, raise vocab_size, or set validation_fraction to 0.",
+            )
+
     def _ring_of(self, epoch: int) -> Ring:
         if epoch == 0:
             return self._ring

@@ -65,7 +65,9 @@ def make_batches(
         return split_pairs(list(joined_pairs(in_memory(corpus), tokenizer)), config.training)
     ids = encode_corpus(corpus, tokenizer, cache=cache, fingerprint=fingerprint)
     split = split_text if corpus.layout == "text" else split_lines
-    return split(ids, config.training)
+    batches = split(ids, config.training)
+    batches.check_validation(tokenizer.unk_id, tokenizer.eos_id)
+    return batches
 
 
 def in_memory(corpus: TextSource) -> Corpus:

@@ -119,11 +119,10 @@ class Trainer:
             carried = state.carried if position > 0 else None  # 2 x (L, B, H)
             loss, after = batch_loss(model, batch, carried)  # a mean, in nats a token
             loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = utils.get_total_norm(gradients)
-        value = loss.item()
-        if not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise TrainingError.diverged(progress.step + 1, rate)
+            norm = utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+            value = loss.item()
+            if not (math.isfinite(value) and math.isfinite(norm.item())):
+                raise TrainingError.diverged(progress.step + 1, rate)  # nothing has changed yet
         if training.clip_norm > 0:
             utils.clip_grads_with_norm_(model.parameters(), training.clip_norm, norm)
         optimizer.step()
