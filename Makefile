@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all test-clients test-compose test-hostile chaos lint tools lock secrets clean
+.PHONY: help demo run test test-all test-clients test-compose test-hostile chaos pictures lint tools lock secrets clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -53,6 +53,9 @@ SEED ?= 1
 FAULTS ?= 60
 chaos: $(VENV)/installed-dev ## break everything FAULTS times (SEED decides how) and check that nothing is lost
 	@$(BIN)/python -m tests.chaos.run --seed $(SEED) --faults $(FAULTS)
+
+pictures: $(VENV)/installed-dev ## take the README's pictures again (docs/pictures)
+	@$(BIN)/python -m docs.take_pictures
 
 lint: $(VENV)/installed-dev ## formatting, lint, types, and which package may import which
 	@$(BIN)/ruff format --quiet --check .

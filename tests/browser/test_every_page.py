@@ -19,6 +19,7 @@ def every_address(lesson: dict[str, str]) -> dict[str, str]:
         "job": lesson["job"],
         "models": "/models",
         "model": lesson["model"],
+        "compare": f"/compare?job={lesson['job'].rpartition('/')[2]}",
         "workers": "/workers",
         "docs": "/docs",
         "sweeps": "/sweeps",

@@ -43,7 +43,7 @@ def test_from_a_pasted_text_to_an_answer(page: Page) -> None:
     expect(page.locator("#unknown")).to_contain_text("Atlantis", ignore_case=True)
 
 
-def test_a_training_is_watched_paused_and_resumed(page: Page) -> None:
+def test_a_training_is_watched_paused_and_resumed(page: Page, complaints: list[str]) -> None:
     address = start_training(page, LONG_TEXT, "char", "Watched", epochs="2000")
     reach(page, "running")
     # the curve and the figures move without a reload
@@ -53,6 +53,14 @@ def test_a_training_is_watched_paused_and_resumed(page: Page) -> None:
     expect(page.locator("#written li").first).to_be_attached()
     expect(page.locator("#slices tr").first).to_contain_text("train")
     keep_picture(page, "job-running")
+    expect(page.locator("#line")).to_have_text("live")
+
+    # a connection that drops is said, and what happened meanwhile comes when it is back
+    page.context.set_offline(True)
+    expect(page.locator("#line")).to_contain_text("lost")
+    page.context.set_offline(False)
+    expect(page.locator("#line")).to_have_text("live")
+    complaints.clear()
 
     page.get_by_role("button", name="Pause").click()
     reach(page, "paused")
@@ -67,7 +75,7 @@ def test_a_training_is_watched_paused_and_resumed(page: Page) -> None:
     # what it had learned is a model
     expect(page.get_by_role("link", name="Try the model")).to_be_visible()
     assert urlsplit(page.url).path == address
-    page.get_by_text("Delete this job …").click()
+    page.get_by_text("Delete …").click()
     page.get_by_role("button", name="Delete for good").click()
     page.wait_for_url("**/jobs")
     expect(page.locator(f'a[href="{address}"]')).to_have_count(0)

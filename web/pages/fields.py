@@ -8,6 +8,7 @@ means "choose for me" and is not sent on; what was typed is translated, never ju
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -62,10 +63,10 @@ def sections(values: Mapping[str, str], messages: Mapping[str, str]) -> list[Sec
                 replace(
                     field, value=values.get(field.name, ""), message=messages.get(field.name, "")
                 )
-                for field in _fields(section, model)
+                for field in _fields(section)
             ),
         )
-        for section, (title, model) in SECTIONS.items()
+        for section, (title, _) in SECTIONS.items()
     ]
 
 
@@ -76,8 +77,8 @@ def read_config(values: Mapping[str, str]) -> Json:
         config["preset"] = preset
     if start := values.get("init_from", "").strip():
         config["init_from"] = start
-    for section, (_, model) in SECTIONS.items():
-        for field in _fields(section, model):
+    for section in SECTIONS:
+        for field in _fields(section):
             typed = values.get(field.name, "").strip()
             if typed and typed.lower() != "auto":
                 config.setdefault(section, {})[field.name.partition(".")[2]] = _value(field, typed)
@@ -106,7 +107,12 @@ def messages_by_field(errors: Iterable[FieldError]) -> dict[str, str]:
     return found
 
 
-def _fields(section: str, model: type[BaseModel]) -> Iterable[Field]:
+@cache  # the description of a configuration never changes
+def _fields(section: str) -> tuple[Field, ...]:
+    return tuple(_described(section, SECTIONS[section][1]))
+
+
+def _described(section: str, model: type[BaseModel]) -> Iterable[Field]:
     properties: Json = model.model_json_schema()["properties"]
     for name, schema in properties.items():
         kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]

@@ -59,7 +59,15 @@ export function follow({ address, receive, poll, done, line }) {
     else ask(POLL_SECONDS);
   }
 
+  function lose() {
+    if (done()) return;
+    close();
+    line(false);
+  }
+
   document.addEventListener("visibilitychange", go);
+  addEventListener("offline", lose);
+  addEventListener("online", go);
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && go());
   go();
