@@ -40,7 +40,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, count: int
     ) -> Tensor:
         of_features = torch.empty_like(features)  # (N, H)
-        of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)  # (V, H), (V,)
+        of_weight, of_bias = torch.empty_like(weight), torch.zeros_like(bias)  # (V, H), (V,)
         total = features.new_zeros(())
         for rows, logprobs in _chunks(features, weight, bias):
             target = targets[rows, None]  # (n, 1)
@@ -48,8 +48,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             error = logprobs.exp_()  # (n, V)
             error.scatter_add_(1, target, error.new_full(target.shape, -1))
             torch.mm(error, weight, out=of_features[rows])
-            of_weight.addmm_(error.T, features[rows], alpha=1 / count)
+            added_to = float(rows.start > 0)  # the first rows overwrite what was there
+            of_weight.addmm_(error.T, features[rows], beta=added_to, alpha=1 / count)
             of_bias.add_(error.sum(0), alpha=1 / count)
+        if len(features) == 0:
+            of_weight.zero_()
         ctx.gradients = of_features.div_(count), of_weight, of_bias
         return total / count
 
