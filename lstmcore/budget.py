@@ -49,10 +49,9 @@ def fit_text(level: str, tokens: int, vocabulary: int, seconds: float | None) ->
         if enough and weights <= WEIGHTS_A_TOKEN * tokens:
             hidden = size
     fitting = work / _flops_a_token(level, hidden, vocabulary) / max(1, tokens)
-    if seconds is not None:
-        fitting *= ROOM_FOR_SPEED
-    epochs = max(1, min(MOST_EPOCHS, round(fitting)))
-    return Fit(_embedding(level, hidden), hidden, epochs, _dropout(level, epochs))
+    room = 1.0 if seconds is None else ROOM_FOR_SPEED
+    epochs = max(1, min(MOST_EPOCHS, round(room * fitting)))
+    return Fit(_embedding(level, hidden), hidden, epochs, _dropout(level, fitting))
 
 
 def held_out_share(tokens: int) -> float:
@@ -75,7 +74,7 @@ def _flops_a_token(level: str, hidden: int, vocabulary: int) -> float:
     return float(FLOPS_PER_WEIGHT * (_recurrent(level, hidden) + scored))
 
 
-def _dropout(level: str, epochs: int) -> float:
+def _dropout(level: str, epochs: float) -> float:
     """The more often a text is read, the more has to be left out."""
     few, some = (0.1, 0.2) if level == "char" else (0.2, 0.3)
-    return few if epochs <= 8 else some if epochs <= 16 else 0.3  # noqa: PLR2004
+    return few if epochs < 9 else some if epochs < 16 else 0.3  # noqa: PLR2004
