@@ -1,6 +1,8 @@
 """Datasets: texts as they were given to us, decoded, parsed and stored once."""
 
+import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +19,7 @@ from worker.naming import check_name, new_id
 from worker.records import FINAL_STATES, Dataset, Json, Page, StoredFile
 
 TABLE = database.datasets
+OPENING_BYTES = 4_096
 
 
 def create(
@@ -119,6 +122,25 @@ def delete(backend: Backend, owner: str, identifier: str) -> None:
 def load_corpus(backend: Backend, dataset: Dataset) -> Corpus:
     """The text itself. Raises StoreError when the artifact is gone or damaged."""
     return Corpus.from_bytes(_layout(dataset), backend.store.read(dataset.file))
+
+
+def opening(backend: Backend, dataset: Dataset) -> str:
+    """The first line that says something, without reading the rest; of pairs, its prompt.
+
+    Empty when there is none in the first few thousand bytes. Raises StoreError.
+    """
+    data = b""
+    for chunk in backend.store.stream(dataset.file):
+        data += chunk
+        if len(data) >= OPENING_BYTES:
+            break
+    lines = data[:OPENING_BYTES].decode(errors="ignore").split("\n")
+    line = next((line.strip() for line in lines if line.strip()), "")
+    if dataset.layout != "pairs":
+        return line
+    with suppress(ValueError, KeyError):  # a line may be cut off
+        return str(json.loads(line)["prompt"])
+    return ""
 
 
 def summary_of(dataset: Dataset) -> CorpusSummary:

@@ -1,59 +1,61 @@
 // The likeliest next tokens as bars one can pick from.
-import { share } from "./format.js";
+import { share as percent } from "./format.js";
+import { SPECIAL, node, visible } from "./spelling.js";
 
-const SPECIAL = { "<eos>": "end of line", "<sep>": "answer begins", "<unk>": "unknown word" };
+const SHOWN = 10;
 
 export class Bars {
   // onPick(token) is called with the text of the token that was chosen; null: only to look at
   constructor(list, onPick) {
     this.list = list;
     this.onPick = onPick;
+    this.rows = [];
   }
 
-  // nextTokens: [{token, probability}, …], likeliest first
-  show(nextTokens) {
-    const hadFocus = [...this.list.children].findIndex((item) =>
-      item.contains(document.activeElement));
-    this.list.replaceChildren(...nextTokens.map((next) => this.item(next)));
+  // candidates: [{token}, …], shares: [{raw, share}, …] of the same order; see chances.js
+  show(candidates, shares) {
+    const all = candidates.map(({ token }, at) => ({ token, ...shares[at] }));
+    all.sort((a, b) => b.share - a.share || b.raw - a.raw);
+    const shown = all.slice(0, SHOWN);
+    while (this.rows.length < shown.length) this.rows.push(this.row());
+    this.list.replaceChildren(...this.rows.slice(0, shown.length).map((row) => row.item));
+    shown.forEach((next, at) => this.fill(this.rows[at], next));
     this.list.classList.remove("stale");
-    if (hadFocus >= 0) this.list.children[0]?.querySelector("button")?.focus();
   }
 
   stale() {
     this.list.classList.add("stale");
   }
 
-  item({ token, probability }) {
-    const item = document.createElement("li");
-    const button = document.createElement(this.onPick ? "button" : "div");
-    button.className = "bar";
-    const word = document.createElement("span");
-    word.className = token in SPECIAL ? "word special" : "word";
-    word.dir = "auto";
-    word.textContent = visible(token);
-    const bar = document.createElement("progress");
-    bar.max = 1;
-    bar.value = probability;
-    bar.setAttribute("aria-hidden", "true");
-    const percent = document.createElement("span");
-    percent.className = "share";
-    percent.textContent = share(probability);
-    button.append(word, bar, percent);
+  row() {
+    const parts = {
+      word: node("span", "word"),
+      fill: node("span", "fill"),
+      mark: node("span", "mark"),
+      number: node("span", "share"),
+    };
+    const track = node("span", "track", parts.fill, parts.mark);
+    track.setAttribute("aria-hidden", "true");
+    parts.bar = node(this.onPick ? "button" : "div", "bar", parts.word, track, parts.number);
+    parts.word.dir = "auto";
     if (this.onPick) {
-      button.type = "button";
-      button.disabled = token in SPECIAL && token !== "<eos>";
-      button.addEventListener("click", () => this.onPick(token === "<eos>" ? "\n" : token));
+      parts.bar.type = "button";
+      parts.bar.addEventListener("click", () => {
+        const { token } = parts;
+        this.onPick(token === "<eos>" ? "\n" : token);
+      });
     }
-    item.append(button);
-    return item;
+    return { ...parts, item: node("li", "", parts.bar), parts };
   }
-}
 
-// Spaces and line ends as signs one can see; a word's own leading space says nothing here.
-export function visible(token) {
-  if (token in SPECIAL) return SPECIAL[token];
-  if (token === "\n") return "⏎ new line";
-  if (token === "\t") return "⇥ tab";
-  if (token.trim() === "") return token.replaceAll(" ", "␣").replaceAll("\n", "⏎") || "(nothing)";
-  return token.replace(/^ /, "");
+  fill(row, { token, raw, share }) {
+    row.parts.token = token;
+    row.word.textContent = visible(token);
+    row.word.classList.toggle("special", token in SPECIAL);
+    row.fill.style.inlineSize = `${share * 100}%`;
+    row.mark.style.insetInlineStart = `${raw * 100}%`;
+    row.number.textContent = share === 0 ? "left out" : percent(share);
+    row.bar.classList.toggle("out", share === 0);
+    if (this.onPick) row.bar.disabled = token in SPECIAL && token !== "<eos>";
+  }
 }

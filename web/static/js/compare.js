@@ -1,5 +1,5 @@
 // Several trainings: their curves in one picture, and the same words to all their models.
-import { visible } from "./bars.js";
+import { visible } from "./spelling.js";
 import { Curve, tools } from "./curve.js";
 import { share } from "./format.js";
 import { post } from "./problem.js";

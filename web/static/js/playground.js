@@ -1,42 +1,80 @@
-// The playground: next words while one types, and whole texts as a stream.
+// The playground: the chances of the next word while one types and moves the sliders.
 import { Bars } from "./bars.js";
+import { chances } from "./chances.js";
 import { post } from "./problem.js";
-import { readEvents } from "./stream.js";
+import { Unknown } from "./unknown.js";
+import { listenToScore } from "./score.js";
+import { listenToNearest } from "./nearest.js";
+import { Writer } from "./writing.js";
 
 const live = JSON.parse(document.querySelector("#live").textContent);
-const address = `/api/v1/models/${live.id}/predict`;
+const root = `/api/v1/models/${live.id}`;
 const DEBOUNCE_MS = 200;
 const PATIENCE = { Prefer: "wait=15" };
+const FILTERS = ["temperature", "top_k", "top_p", "repetition_penalty"];
 
 const byId = (id) => document.getElementById(id);
 const prompt = byId("prompt");
-const [given, written] = byId("answer").children;
+const back = byId("back");
 const bars = new Bars(byId("bars"), live.answers ? null : append);
-const take = byId("take");
-const BROKEN_OFF = "The answer broke off on its way. Try once more.";
-const KNOBS = ["temperature", "top_k", "top_p", "max_tokens"];
-
-// -- next words -----------------------------------------------------------------------------------
+const unknown = new Unknown(prompt, byId("unknown"));
+const picked = []; // what the prompt was before each word that was picked
 
 let timer = 0;
 let asking = null; // the AbortController of the question on its way
+let outlook = null; // what the server last told of the prompt
+
+// -- settings -------------------------------------------------------------------------------------
+
+function settings() {
+  return Object.fromEntries(FILTERS.map((name) => [name, Number(byId(name).value)]));
+}
+
+for (const name of [...FILTERS, "max_tokens"]) {
+  byId(name).addEventListener("input", () => {
+    byId(`${name}-value`).textContent = byId(name).value;
+    redraw();
+  });
+}
+
+byId("neutral").addEventListener("click", () => {
+  for (const name of FILTERS) {
+    byId(name).value = byId(name).defaultValue;
+    byId(`${name}-value`).textContent = byId(name).value;
+  }
+  redraw();
+});
+
+function redraw() {
+  if (outlook) bars.show(outlook.candidates, chances(outlook, settings()));
+}
+
+// -- next words -----------------------------------------------------------------------------------
 
 prompt.addEventListener("input", () => {
-  clearTimeout(timer);
-  bars.stale();
-  timer = setTimeout(askNext, DEBOUNCE_MS);
+  picked.length = 0;
+  soon();
 });
+
+function soon() {
+  if (back) back.disabled = picked.length === 0;
+  bars.stale();
+  clearTimeout(timer);
+  timer = setTimeout(askNext, DEBOUNCE_MS);
+}
 
 async function askNext() {
   asking?.abort();
   const mine = (asking = new AbortController());
+  const text = prompt.value;
+  byId("look-inside").href = `${live.inside}?text=${encodeURIComponent(text.slice(-1000))}`;
   try {
-    const body = { prompt: prompt.value, sampling: { max_tokens: 0 } };
-    const response = await post(address, body, mine.signal, PATIENCE);
-    const result = await response.json();
+    const response = await post(`${root}/next`, { prompt: text }, mine.signal, PATIENCE);
+    const told = await response.json();
     if (mine.signal.aborted) return;
-    bars.show(result.next_tokens);
-    showUnknown(result.unknown_tokens ?? [], result.notice);
+    outlook = told;
+    redraw();
+    unknown.show(told.unknown_tokens, told.notice);
     byId("bars-note").textContent = "";
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -50,101 +88,39 @@ function opened(text) {
   return live.joiner && text && !/\s$/.test(text) ? text + live.joiner : text;
 }
 
-function append(token) {
-  const before = prompt.value;
-  prompt.value = before === "" ? token.replace(/^ /, "") : opened(before) + token;
+function replace(text) {
+  prompt.value = text;
   prompt.scrollTop = prompt.scrollHeight;
-  bars.stale();
+  unknown.draw();
+  soon();
   clearTimeout(timer);
   askNext();
 }
 
-function showUnknown(words, notice) {
-  const place = byId("unknown");
-  place.replaceChildren();
-  if (words.length) {
-    const distinct = [...new Set(words.map((word) => word.trim() || word))];
-    place.append(distinct.length === 1 ? "It has never seen " : "It has never seen these: ");
-    distinct.forEach((word, index) => {
-      const mark = document.createElement("mark");
-      mark.textContent = word;
-      mark.dir = "auto";
-      place.append(index ? ", " : "", mark);
-    });
-    place.append(". ");
-  }
-  if (notice) place.append(notice);
+function append(token) {
+  const before = prompt.value;
+  picked.push(before);
+  replace(before === "" ? token.replace(/^ /, "") : opened(before) + token);
 }
+
+back?.addEventListener("click", () => replace(picked.pop()));
 
 // -- whole texts ----------------------------------------------------------------------------------
 
-let writing = null; // the AbortController of the text being written
-
-for (const name of KNOBS) {
-  byId(name).addEventListener("input", () => {
-    byId(`${name}-value`).textContent = byId(name).value;
-  });
-}
-
-byId("write").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  writing?.abort();
-  const mine = (writing = new AbortController());
-  const text = prompt.value;
-  given.textContent = live.answers ? `${text}\n` : opened(text);
-  written.textContent = "";
-  busy(true);
-  say("");
-  try {
-    const sampling = Object.fromEntries(KNOBS.map((name) => [name, Number(byId(name).value)]));
-    const body = { prompt: text, sampling, stream: true };
-    const response = await post(address, body, mine.signal);
-    let last = null;
-    for await (const item of readEvents(response)) show((last = item));
-    if (last?.type !== "result" && last?.type !== "error") say(BROKEN_OFF);
-  } catch (error) {
-    if (error.name !== "AbortError") say(error.status === undefined ? BROKEN_OFF : error.message);
-    else if (writing === mine) say("Stopped.");
-  }
-  if (writing === mine) {
-    busy(false);
-    if (take) take.disabled = !written.textContent;
-  }
+const writer = new Writer({
+  address: `${root}/predict`,
+  answers: live.answers,
+  ask: () => ({
+    prompt: prompt.value,
+    given: live.answers ? `${prompt.value}\n` : opened(prompt.value),
+    sampling: { ...settings(), max_tokens: Number(byId("max_tokens").value) },
+  }),
+  goOn: (text) => {
+    replace(text);
+    prompt.focus();
+  },
 });
-
-function show(item) {
-  if (item.type === "token") {
-    written.textContent += item.text;
-  } else if (item.type === "result") {
-    const completion = item.result.completions[0];
-    written.textContent = completion.text;
-    const count = completion.tokens.length ?? completion.tokens;
-    const end = completion.finish_reason === "length" ? "It could go on." : "It came to an end.";
-    say(`${count} ${count === 1 ? "token" : "tokens"}. ${end}`);
-  } else if (item.type === "error") {
-    say(item.error?.detail ?? "The model could not go on.");
-  }
-}
-
-function busy(is) {
-  byId("answer").classList.toggle("busy", is);
-  byId("answer").setAttribute("aria-busy", String(is));
-  byId("stop").hidden = !is;
-}
-
-function say(words) {
-  byId("answer-note").textContent = words;
-}
-
-byId("stop").addEventListener("click", () => {
-  writing?.abort();
-  byId("go").focus();
-});
-
-take?.addEventListener("click", () => {
-  prompt.value = given.textContent + written.textContent;
-  prompt.focus();
-  askNext();
-});
-
+writer.listen();
+listenToScore(root, live);
+listenToNearest(root);
 askNext();
