@@ -13,11 +13,11 @@ from lstmcore.export import LanguageModel
 from lstmcore.introspection import Expected, activations
 
 SHOWN_STEPS = 64
-SHOWN_CELLS = 64
-SHOWN_NUMBERS = 64  # of an embedding vector
-NEXT_AT_A_STEP = 5
+SHOWN_CELLS = 40
+SHOWN_NUMBERS = 32  # of an embedding vector
+NEXT_AT_A_STEP = 4
 NEXT_AT_THE_END = 20
-DIGITS = 4
+DIGITS = 3
 
 
 class Gates(TypedDict):
@@ -121,7 +121,12 @@ def expected(lm: LanguageModel, logits: Tensor, count: int) -> list[Expected]:
     probabilities = logits.softmax(-1)  # (V,)
     ids = probabilities.topk(min(count, len(probabilities))).indices
     return [
-        {"token": lm.tokenizer.token(token), "id": token, "logit": logit, "probability": p}
+        {
+            "token": lm.tokenizer.token(token),
+            "id": token,
+            "logit": round(logit, 5),
+            "probability": round(p, 6),
+        }
         for token, logit, p in zip(
             ids.tolist(), logits[ids].tolist(), probabilities[ids].tolist(), strict=True
         )

@@ -20,6 +20,7 @@ def every_address(lesson: dict[str, str]) -> dict[str, str]:
         "models": "/models",
         "model": lesson["model"],
         "compare": f"/compare?job={lesson['job'].rpartition('/')[2]}",
+        "inside": f"{lesson['model']}/inside",
         "workers": "/workers",
         "docs": "/docs",
         "sweeps": "/sweeps",
@@ -45,6 +46,9 @@ def test_every_page_is_accessible_and_pictured(
         page.goto(address)
         if name == "model":
             page.locator("#bars li").first.wait_for()
+        if name == "inside":
+            page.locator("#map").scroll_into_view_if_needed()
+            page.locator("#map circle").first.wait_for()
         keep_picture(page, f"{name}-{width}-{scheme}")
         for summary in page.locator("summary").all():  # folded parts count too
             summary.click()
@@ -70,7 +74,7 @@ def test_no_page_is_wider_than_its_window(
 def test_the_first_view_is_small_with_all_its_scripts(page: Page, lesson: dict[str, str]) -> None:
     sizes: list[int] = []
     page.on("response", lambda response: sizes.append(len(response.body())))
-    for address in ("/", lesson["job"], lesson["model"]):
+    for address in ("/", lesson["job"], lesson["model"], f"{lesson['model']}/inside"):
         sizes.clear()
         page.goto(address, wait_until="networkidle")
         assert sum(sizes) < 150_000, address

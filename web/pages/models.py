@@ -21,7 +21,7 @@ from worker.records import Model
 
 PAGE_LENGTH = 25
 LONGEST_CARD = 50_000
-FIRST_CHARACTERS = 80
+FIRST_CHARACTERS = {"letter": 20, "piece": 60, "word": 80}  # few: each token is many numbers
 UNITS = {"char": "letter", "subword": "piece"}  # what people call a token of such models
 LESSON = "what is capital of"
 
@@ -126,7 +126,8 @@ def _first_text(record: Model) -> str:
         found = datasets.opening(backend, datasets.get(backend, owner, dataset)) if dataset else ""
     except (NotFound, StoreError):
         return ""
-    return shorten(found, FIRST_CHARACTERS, placeholder="")
+    unit = _state(record)["unit"]
+    return shorten(found, FIRST_CHARACTERS[unit], placeholder="") or found[:20]
 
 
 def _folder_record(record: Model) -> ModelRecord | None:

@@ -1,6 +1,6 @@
 // The page that looks inside: one text, asked about in three ways.
 import { Neurons } from "./neurons.js";
-import { post } from "./problem.js";
+import { ofModel, post } from "./problem.js";
 import { Saliency } from "./saliency.js";
 import { Steps } from "./steps.js";
 import { Unknown } from "./unknown.js";
@@ -47,7 +47,7 @@ async function look() {
     saliency.show(await ask("saliency", { prompt: words }));
     neurons.show(await ask("neurons", { text: words }), words);
   } catch (error) {
-    if (error.name !== "AbortError") note.textContent = error.message;
+    if (error.name !== "AbortError") note.textContent = ofModel(error);
   }
   if (looking === mine) byId("stations").setAttribute("aria-busy", "false");
 }
@@ -65,5 +65,12 @@ byId("look").addEventListener("submit", (event) => {
 });
 byId("layer")?.addEventListener("change", look);
 
-await look();
-new WordMap(root).load();
+// Far down the page: asked for when somebody comes near.
+const map = new WordMap(root);
+new IntersectionObserver((seen, observer) => {
+  if (!seen.some((entry) => entry.isIntersecting)) return;
+  observer.disconnect();
+  map.load();
+}, { rootMargin: "400px" }).observe(byId("map"));
+
+look();

@@ -1,5 +1,5 @@
 // Words that are alike to the model: their vectors point the same way.
-import { ask } from "./problem.js";
+import { ofModel, ask } from "./problem.js";
 import { node, visible } from "./spelling.js";
 
 const byId = (id) => document.getElementById(id);
@@ -26,7 +26,7 @@ export function listenToNearest(root) {
     } catch (error) {
       if (error.name === "AbortError") return;
       byId("nearest-list").replaceChildren();
-      byId("nearest-note").textContent = error.message;
+      byId("nearest-note").textContent = ofModel(error);
     }
   }
 

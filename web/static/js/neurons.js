@@ -1,5 +1,6 @@
 // The text coloured by one memory cell, the most interesting ones suggested.
 import { heat, signed } from "./heat.js";
+import { ofModel } from "./problem.js";
 import { node, visible, word } from "./spelling.js";
 import { TokenText, tableWhenOpened } from "./tokentext.js";
 
@@ -37,7 +38,7 @@ export class Neurons {
       this.list(this.told.neurons);
       this.paint(this.told.neurons[0]);
     } catch (error) {
-      if (error.name !== "AbortError") byId("neurons-note").textContent = error.message;
+      if (error.name !== "AbortError") byId("neurons-note").textContent = ofModel(error);
     }
   }
 

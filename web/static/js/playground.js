@@ -1,7 +1,7 @@
 // The playground: the chances of the next word while one types and moves the sliders.
 import { Bars } from "./bars.js";
 import { chances } from "./chances.js";
-import { post } from "./problem.js";
+import { ofModel, post } from "./problem.js";
 import { Unknown } from "./unknown.js";
 import { listenToScore } from "./score.js";
 import { listenToNearest } from "./nearest.js";
@@ -79,7 +79,7 @@ async function askNext() {
   } catch (error) {
     if (error.name === "AbortError") return;
     bars.stale();
-    byId("bars-note").textContent = error.message;
+    byId("bars-note").textContent = ofModel(error);
   }
 }
 

@@ -28,6 +28,13 @@ export function post(url, body, signal, headers = {}) {
   });
 }
 
+// What to say about an error on the page of a model, which may be deleted while it is open.
+export function ofModel(error) {
+  return error.status === 404
+    ? "This model is gone: it was deleted. Choose another one under Models."
+    : error.message;
+}
+
 async function sentence(response) {
   const type = response.headers.get("Content-Type") ?? "";
   if (!type.includes("json")) return `The service answered with status ${response.status}.`;

@@ -1,6 +1,6 @@
 // How surprised the model is by each token of a text.
 import { share } from "./format.js";
-import { post } from "./problem.js";
+import { ofModel, post } from "./problem.js";
 import { word } from "./spelling.js";
 import { TokenText, tableWhenOpened } from "./tokentext.js";
 
@@ -25,7 +25,7 @@ export function listenToScore(root, live) {
       const response = await post(`${root}/score`, body, mine.signal, { Prefer: "wait=30" });
       told = await response.json();
     } catch (error) {
-      if (error.name !== "AbortError") byId("score-note").textContent = error.message;
+      if (error.name !== "AbortError") byId("score-note").textContent = ofModel(error);
       return;
     }
     show(told);

@@ -1,6 +1,6 @@
 // Word vectors in a plane: one can zoom, move, find a word and see which are nearest to it.
 import { share } from "./format.js";
-import { ask } from "./problem.js";
+import { ofModel, ask } from "./problem.js";
 import { visible, word } from "./spelling.js";
 import { tableWhenOpened } from "./tokentext.js";
 
@@ -28,7 +28,7 @@ export class WordMap {
       const told = await (await ask(`${this.root}/map?count=300`, PATIENCE)).json();
       this.show(told);
     } catch (error) {
-      byId("map-look").textContent = error.message;
+      byId("map-look").textContent = ofModel(error);
     }
   }
 
@@ -103,7 +103,7 @@ export class WordMap {
       const response = await ask(`${this.root}/nearest?${query}`, { ...PATIENCE, signal: mine.signal });
       this.found(point, (await response.json()).nearest);
     } catch (error) {
-      if (error.name !== "AbortError") byId("map-look").replaceChildren(word(point.token), `: ${error.message}`);
+      if (error.name !== "AbortError") byId("map-look").replaceChildren(word(point.token), `: ${ofModel(error)}`);
     }
   }
 

@@ -1,5 +1,5 @@
 // Whole texts: several continuations of one prompt, each streamed into a card of its own.
-import { post } from "./problem.js";
+import { ofModel, post } from "./problem.js";
 import { node } from "./spelling.js";
 import { readEvents } from "./stream.js";
 
@@ -59,7 +59,7 @@ export class Writer {
       if (last?.type !== "result" && last?.type !== "error") card.failed = BROKEN_OFF;
     } catch (error) {
       if (error.name !== "AbortError") {
-        card.failed = error.status === undefined ? BROKEN_OFF : error.message;
+        card.failed = error.status === undefined ? BROKEN_OFF : ofModel(error);
       }
     }
     card.item.classList.remove("busy");
