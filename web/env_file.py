@@ -20,6 +20,9 @@ def write(path: Path) -> str:
     lines = [
         "# Made by `make secrets`; read by docker compose. Keep it to yourself.",
         f"REDIS_PASSWORD={secrets.token_hex(32)}",
+        "# Used only with the profiles `postgres` and `monitoring` (docs/operations.md).",
+        f"POSTGRES_PASSWORD={secrets.token_hex(32)}",
+        f"GRAFANA_PASSWORD={secrets.token_hex(16)}",
         "# owner:key,owner:key",
         f"LSTMQ_API_KEYS={OWNER}:{key}",
     ]
