@@ -14,11 +14,15 @@ START_SECONDS = 120
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[tuple[str, int]]:
-    """A whole service in a folder: its address and the process of its web part."""
+def running(folder: Path, **settings: object) -> Iterator[tuple[str, int]]:
+    """A whole service in a folder: its address and the process of its web part.
+
+    `settings` are `LSTMQ_*` by their names in small letters.
+    """
     log = folder / "log"
     quiet = {name: value for name, value in os.environ.items() if name[:6] != "LSTMQ_"}
     limits = {"LSTMQ_MAX_ACTIVE_JOBS": "0", "LSTMQ_SLICE_SECONDS": "5"}
+    limits |= {f"LSTMQ_{name.upper()}": str(value) for name, value in settings.items()}
     command = (sys.executable, "-m", "web.cli", "up", "--port", "0", "--data-dir", folder / "var")
     with log.open("w") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
