@@ -55,6 +55,7 @@ class Table:
         limit = least if least is not None else most
         if limit is None:
             raise ValueError("a figure is judged by a limit")
+        value = round(value, 2)  # no finer than the rounds agree
         met = value >= limit if least is not None else value <= limit
         sign = "≥" if least is not None else "≤"
         verdict = "reached" if met else "NOT reached"
