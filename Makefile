@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links \
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all test-clients test-compose test-hostile chaos pictures lint tools lock secrets clean
+.PHONY: help demo run test test-all test-api test-clients test-compose test-hostile chaos pictures lint tools lock secrets clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -42,6 +42,9 @@ $(VENV)/clients/%/installed: | $(BIN)/python
 	@# The oldest knows no newer httpx.
 	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install openai==$* $(if $(filter 1.30.0,$*),'httpx<0.28')
 	@touch $@
+
+test-api: $(VENV)/installed-dev ## schemathesis: every answer of the API is one that its document describes
+	@$(BIN)/python -m pytest -q tests/api
 
 test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a job, take them down
 	@$(BIN)/python -m pytest -q -s tests/compose

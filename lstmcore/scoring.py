@@ -1,12 +1,16 @@
 """How well a model expects a text: log probabilities of its tokens, in nats, and perplexity."""
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypedDict
 
 import numpy as np
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from lstmcore.batches import Batch, PairBatches, in_order
@@ -15,6 +19,7 @@ from lstmcore.encoding import encode_corpus
 from lstmcore.errors import CorpusError, PromptError
 from lstmcore.export import LanguageModel
 from lstmcore.loss import batch_loss
+from lstmcore.model import State
 from lstmcore.model_card import perplexity
 from lstmcore.preparation import in_memory, joined_pairs
 from lstmcore.prompts import LONGEST_PROMPT, PROMPT_WINDOW, read_prompt
@@ -93,29 +98,77 @@ def score(lm: LanguageModel, text: str, *, prompt: str = "") -> Score:
     }
 
 
-@torch.inference_mode()
+class Evaluating:
+    """An evaluation that can be left after any step and taken up again, elsewhere too.
+
+    A long text is read as several streams side by side, so a few first tokens of each are read
+    with little before them.
+    """
+
+    def __init__(self, lm: LanguageModel, corpus: TextSource, saved: bytes | None = None) -> None:
+        """`saved` is what `save` gave, of the same model and text.
+
+        Raises CorpusError when the corpus has another layout than the model's.
+        """
+        if corpus.layout != lm.layout:
+            raise CorpusError(
+                f"The model was trained on {lm.layout}, this corpus is {corpus.layout}: "
+                f"read it with layout={lm.layout!r}."
+            )
+        self._lm = lm
+        batches, self._carries, self.unknown = _batches(lm, corpus)
+        self.step, self.tokens, self._total = 0, 0, 0.0
+        self._state: State | None = None
+        if saved is not None:
+            self._restore(saved)
+        self._left = islice(batches, self.step, None)
+
+    @torch.inference_mode()
+    def advance(self) -> bool:
+        """Read a little more; False at the end."""
+        batch = next(self._left, None)
+        if batch is None:
+            return False
+        loss, after = batch_loss(self._lm.model, batch, self._state)
+        self._state = after if self._carries else None
+        self._total += loss.item() * batch.tokens
+        self.tokens += batch.tokens
+        self.step += 1
+        return True
+
+    def save(self) -> bytes:
+        """Where it is, as a safetensors file."""
+        numbers = {"step": self.step, "tokens": self.tokens, "total": self._total.hex()}
+        memory = self._state or ()
+        tensors = {str(place): tensor.contiguous() for place, tensor in enumerate(memory)}
+        return save_tensors(tensors, {"evaluation": json.dumps(numbers)})
+
+    def result(self) -> Evaluation:
+        """What was found so far. Raises CorpusError when there was no token to score."""
+        if self.tokens == 0:
+            raise CorpusError(NO_TOKENS)
+        loss = self._total / self.tokens
+        return Evaluation(loss, self.tokens, self.unknown, perplexity(loss))
+
+    def _restore(self, saved: bytes) -> None:
+        size = int.from_bytes(saved[:8], "little")
+        numbers = json.loads(json.loads(saved[8 : 8 + size])["__metadata__"]["evaluation"])
+        self.step, self.tokens = numbers["step"], numbers["tokens"]
+        self._total = float.fromhex(numbers["total"])
+        tensors = load_tensors(saved)
+        self._state = (tensors["0"], tensors["1"]) if tensors else None
+
+
 def evaluate(lm: LanguageModel, corpus: TextSource) -> Evaluation:
     """The mean loss over a whole corpus, measured as a training measures its held-out text.
 
-    A long text is read as several streams side by side, so a few first tokens of each are read
-    with little before them. Raises CorpusError when the corpus has another layout than the
-    model's, or no token that could be scored.
+    Raises CorpusError when the corpus has another layout than the model's, or no token that could
+    be scored.
     """
-    if corpus.layout != lm.layout:
-        raise CorpusError(
-            f"The model was trained on {lm.layout}, this corpus is {corpus.layout}: "
-            f"read it with layout={lm.layout!r}."
-        )
-    batches, carries, unknown = _batches(lm, corpus)
-    total, tokens, carried = 0.0, 0, None
-    for batch in batches:
-        loss, after = batch_loss(lm.model, batch, carried)
-        carried = after if carries else None
-        total += loss.item() * batch.tokens
-        tokens += batch.tokens
-    if tokens == 0:
-        raise CorpusError(NO_TOKENS)
-    return Evaluation(total / tokens, tokens, unknown, perplexity(total / tokens))
+    evaluating = Evaluating(lm, corpus)
+    while evaluating.advance():
+        pass
+    return evaluating.result()
 
 
 def _split(lm: LanguageModel, prompt: str, text: str) -> tuple[list[int], list[int]]:

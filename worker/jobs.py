@@ -80,7 +80,7 @@ def list_page(
     for key, value in (metadata or {}).items():
         query = query.where(TABLE.c.metadata[key].as_string() == value)
     if kind:
-        query = query.where(TABLE.c.kind == kind)
+        query = query.where(*_of_kind(kind))
     if state:
         query = query.where(TABLE.c.state == state)
     with backend.database.reading() as connection:
@@ -199,6 +199,13 @@ def _row(
     if row is None:
         raise NotFound(f"there is no job {identifier}")
     return row
+
+
+def _of_kind(kind: str) -> tuple["sa.ColumnElement[bool]", ...]:
+    task = TABLE.c.config["task"].as_string()
+    if kind == "evaluate":  # a prediction to the queue
+        return (TABLE.c.kind == "predict", task == kind)
+    return (TABLE.c.kind == kind, task.is_(None))
 
 
 def _ask(connection: sa.Connection, identifier: str, what: str) -> None:

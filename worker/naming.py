@@ -6,7 +6,13 @@ from worker.errors import InvalidInput
 
 LONGEST_NAME = 200
 # A model may be asked for by its name, and these follow it in a path.
-ROUTES = ("/download", "/predict")
+ROUTES = tuple(
+    f"/{name}"
+    for name in (
+        *("download", "predict", "next", "score", "explain"),
+        *("neurons", "saliency", "nearest", "map"),
+    )
+)
 
 
 def new_id(prefix: str) -> str:
@@ -19,7 +25,7 @@ def check_name(name: str) -> str:
     clean = " ".join(name.split())
     if clean.endswith(ROUTES):
         raise InvalidInput(
-            f"a name must not end in {' or '.join(ROUTES)}",
+            f"a name must not end in {', '.join(ROUTES)}",
             [{"loc": ["name"], "msg": "choose another ending"}],
         )
     if not clean or len(clean) > LONGEST_NAME or not clean.isprintable():

@@ -23,6 +23,7 @@ from worker.fuse import Fuse
 from worker.insight_answers import answer_question
 from worker.keeping import LeaseKeeper
 from worker.records import Job, JobState, Json, Model, Progress
+from worker.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Predictor:
         self._backend, self._worker, self._stopping = backend, worker, stopping
         self._models = ModelCache(backend)
         self._fuse = Fuse(backend.settings.hang_seconds)
+        self._turns = Turns(backend, worker, alive=self._fuse.step)
 
     def answer(self, request: str, identifier: str, prompts: list[str], sampling: Json) -> None:
         """Send the items of an answer to the one who waits for it, if anybody still does."""
@@ -111,6 +113,9 @@ class Predictor:
 
         Raises LeaseLost, and StoreError when the store does not answer: worth another attempt.
         """
+        if claim.job.dataset is not None:
+            with self._fuse:
+                return self._turns.run(claim, lambda model: self._models.get(model)[1])
         config, first = claim.job.config, answers.count(self._backend, claim.job.id)
         found: list[Json] = []
         with self._fuse, LeaseKeeper(self._backend, claim, self._worker) as keeper:

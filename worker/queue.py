@@ -17,7 +17,11 @@ from worker.records import JobKind
 from worker.settings import Settings
 
 QueueName = Literal["train", "predict"]
-QUEUES: dict[JobKind, QueueName] = {"train": "train", "predict": "predict"}
+QUEUES: dict[JobKind, QueueName] = {
+    "train": "train",
+    "predict": "predict",
+    "evaluate": "predict",
+}
 ADVANCE_JOB = "lstmq.advance_job"
 ANSWER_PREDICTION = "lstmq.answer_prediction"
 ANSWER_QUESTION = "lstmq.answer_question"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
-JobKind = Literal["train", "predict"]
+JobKind = Literal["train", "predict", "evaluate"]
 Json = dict[str, Any]
 T = TypeVar("T")
 

@@ -78,7 +78,7 @@ def submit_train(
     content = [text.layout, text.file.sha256]
     request = {"kind": "train", "name": name, "text": content, "config": config}
     request |= {"metadata": dict(metadata)} if metadata else {}
-    return _submit(
+    return accept(
         backend,
         owner,
         kind="train",
@@ -133,7 +133,7 @@ def submit_predict(
         "single": single,
         "sampling": parse_sampling(sampling).model_dump(mode="json"),
     }
-    return _submit(
+    return accept(
         backend,
         owner,
         kind="predict",
@@ -165,7 +165,7 @@ def _check_tutorial(backend: Backend, text: Dataset, config: TrainConfig) -> Non
     tutorial_pairs(corpus, tutorial_tokenizer(corpus, config.tokenizer))
 
 
-def _submit(
+def accept(
     backend: Backend,
     owner: str,
     *,
@@ -181,6 +181,7 @@ def _submit(
     attempt: repeats.Attempt | None = None,
     trial: repeats.TrialOf | None = None,
 ) -> Job:
+    """Record a job, unless the same request made it before, and tell the queue."""
     if priority is not Priority.NORMAL:
         request = request | {"priority": priority}
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,7 @@ from lstmcore.corpus import Corpus
 from lstmcore.errors import CorpusError, PromptError
 from lstmcore.export import LanguageModel
 from lstmcore.sampling import generate
-from lstmcore.scoring import evaluate, score
+from lstmcore.scoring import Evaluating, evaluate, score
 from lstmcore.training import Trainer
 from tests.lstmcore.trainings import (
     CORPORA,
@@ -190,3 +190,17 @@ def test_what_cannot_be_scored_is_refused() -> None:
         score(text_model, "")
     with pytest.raises(CorpusError, match="layout='text'"):
         evaluate(text_model, LINES)
+
+
+@pytest.mark.parametrize("left_after", [0, 1])
+def test_an_evaluation_taken_up_again_finds_the_same(model: LanguageModel, left_after: int) -> None:
+    corpus = CORPORA[model.layout]
+    whole = evaluate(model, corpus)
+    first = Evaluating(model, corpus)
+    for _ in range(left_after):
+        assert first.advance()
+    again = Evaluating(model, corpus, first.save())
+    assert again.step == left_after
+    while again.advance():
+        pass
+    assert again.result() == whole

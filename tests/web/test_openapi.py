@@ -36,6 +36,9 @@ PREPARED = {
     "openai.files.delete": "cancel",
 }
 
+# Routes of a job with a file.
+FINISHED = ("api.jobs.download",)
+
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
@@ -118,7 +121,7 @@ def test_examples_of_answers_fit_their_schemas(document: dict[str, Any]) -> None
         for operation in item.values():
             for answer in operation["responses"].values():
                 for content in answer.get("content", {}).values():
-                    if "example" in content:
+                    if "example" in content and "schema" in content:
                         assert complaint(document, content["schema"], content["example"]) is None
 
 
@@ -137,7 +140,7 @@ def test_every_example_works_and_is_answered_as_described(
         for body in bodies(operation):
             for model in models.list_page(backend, "local", name="greetings").data:
                 models.delete(backend, "local", model.id)
-            if route.method != "GET" or not ids:
+            if route.method != "GET" or route.rule.endpoint in FINISHED or not ids:
                 ids = records(client, backend, model_files, route)
             response = send(client, route, operation, body, ids, model_files)
             if (route.path, response.status_code) == ("/readyz", 503):
@@ -156,6 +159,11 @@ def records(
     if verb := PREPARED.get(route.rule.endpoint):
         assert client.post(f"/api/v1/jobs/{job}/{verb}").status_code == 200
     model = import_model(backend, "local", "lesson", files)
+    if route.rule.endpoint in FINISHED:
+        body = {"kind": "predict", "model": model.id, "dataset": dataset}
+        answer = client.post("/api/v1/jobs", json=body, headers={"Prefer": "wait=60"})
+        assert answer.status_code == 200, answer.text
+        job = answer.json["id"]
     space = {"text": TUTORIAL, "space": {"model.hidden_dim": [8]}}
     sweep = client.post("/api/v1/sweeps", json=space).json["id"]
     if route.rule.endpoint == "api.sweeps.delete":

@@ -62,7 +62,7 @@ class MapQuery(Query):
     count: int = about("How many tokens.", 5, 300, ge=1)
 
 
-@insights.post("/<path:reference>/next")
+@insights.post("/<model:reference>/next")
 @needs("viewer")
 @describes(
     answers={200: Raw("application/json", "Logits by token.")}, body=NextBody, headers=("Prefer",)
@@ -73,7 +73,7 @@ def next_scores(reference: str) -> Response:
     return _answer(partial(contract.next_scores, prompt=body.prompt), reference)
 
 
-@insights.post("/<path:reference>/score")
+@insights.post("/<model:reference>/score")
 @needs("viewer")
 @describes(
     answers={200: Raw("application/json", "Log probabilities and perplexity.")},
@@ -86,7 +86,7 @@ def score(reference: str) -> Response:
     return _answer(partial(contract.score, text=body.text, prompt=body.prompt), reference)
 
 
-@insights.post("/<path:reference>/explain")
+@insights.post("/<model:reference>/explain")
 @needs("viewer")
 @describes(
     answers={200: Raw("application/json", "Tokens, gates, states, logits.")},
@@ -99,7 +99,7 @@ def explain(reference: str) -> Response:
     return _answer(partial(contract.explain, text=body.text, layer=body.layer), reference)
 
 
-@insights.post("/<path:reference>/neurons")
+@insights.post("/<model:reference>/neurons")
 @needs("viewer")
 @describes(
     answers={200: Raw("application/json", "Values over the text.")},
@@ -113,7 +113,7 @@ def neurons(reference: str) -> Response:
     return _answer(asked, reference)
 
 
-@insights.post("/<path:reference>/saliency")
+@insights.post("/<model:reference>/saliency")
 @needs("viewer")
 @describes(
     answers={200: Raw("application/json", "A weight for each token of the prompt.")},
@@ -126,7 +126,7 @@ def saliency(reference: str) -> Response:
     return _answer(partial(contract.saliency, prompt=body.prompt, token=body.token), reference)
 
 
-@insights.get("/<path:reference>/nearest")
+@insights.get("/<model:reference>/nearest")
 @describes(
     answers={200: Raw("application/json", "The others, the most alike first.")},
     query=NearestQuery,
@@ -138,7 +138,7 @@ def nearest(reference: str) -> Response:
     return _answer(partial(contract.nearest, token=query.token, count=query.count), reference)
 
 
-@insights.get("/<path:reference>/map")
+@insights.get("/<model:reference>/map")
 @describes(
     answers={200: Raw("application/json", "Tokens with their places.")},
     query=MapQuery,

@@ -1,80 +1,36 @@
-"""`/jobs`: trainings and predictions that are kept until they are done."""
+"""`/jobs`: trainings, predictions and evaluations, kept until they are done."""
 
-from typing import Any, Literal
+from itertools import chain
+from typing import Annotated
 
 from flask import Blueprint, Response, request
 from pydantic import Field
 
-from web.api.datasets import ListQuery, create_from_text
+from web.api.datasets import ListQuery
 from web.api.parsing import (
     LONGEST_WAIT_SECONDS,
     Body,
     Query,
-    check,
-    idempotency_key,
-    inside,
     preferred_wait,
+    read_body,
     read_json,
     read_query,
 )
-from web.api.predict import PromptBody
 from web.api.serialize import respond_json
-from web.api.shapes import DATASET_ID, MODEL_ID, ROOT, JobAnswer, PageAnswer, page_of
+from web.api.shapes import JOB_ID, ROOT, JobAnswer, PageAnswer, page_of
+from web.api.submitting import EXAMPLES, EvaluateBody, PredictBody, TrainBody, submit_any
 from web.auth import current_backend, current_owner
-from web.operation import about, describes
+from web.operation import Answer, Raw, about, describes
 from web.places import place, try_place
-from worker import datasets as dataset_contract
 from worker import jobs as contract
-from worker import submissions
-from worker.errors import InvalidInput
-from worker.records import Job, JobKind, JobState, Priority
+from worker import readings
+from worker.errors import InvalidInput, NotFound, WrongState
+from worker.queue import QUEUES
+from worker.records import ACTIVE_STATES, Job, JobKind, JobState
 
 jobs = Blueprint("jobs", __name__, url_prefix="/jobs")
 
-
-class TrainBody(Body):
-    """A training, on a stored dataset or on a text sent along."""
-
-    kind: Literal["train"] = about("A training.", "train")
-    name: str | None = about("Name of the job and its model; else the text's.", "lesson", None)
-    dataset: str | None = about("The id of a stored text.", DATASET_ID, None)
-    text: str | None = about("Or the text itself.", "what is your name : Jay\n", None)
-    config: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Settings; what is missing or `auto` is chosen from the data.",
-        examples=[{"preset": "tutorial"}],
-        json_schema_extra={"x-asked": "TrainConfig"},
-    )
-    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
-
-
-class PredictBody(PromptBody):
-    """A prediction that is kept."""
-
-    kind: Literal["predict"] = about("A prediction that is kept.", "predict")
-    name: str | None = about("Name of the job.", "questions", None)
-    model: str = about("A model, by id or name.", MODEL_ID)
-    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
-
-
-EXAMPLES = {
-    "a training on a stored text": {
-        "kind": "train",
-        "dataset": DATASET_ID,
-        "config": {"preset": "tutorial", "training": {"epochs": 20}},
-    },
-    "a training on a text sent along": {
-        "kind": "train",
-        "name": "greetings",
-        "text": "good morning\ngood evening\ngood night\n",
-    },
-    "a prediction that is kept": {
-        "kind": "predict",
-        "model": MODEL_ID,
-        "prompts": ["what is", "your name"],
-        "sampling": {"max_tokens": 5, "temperature": 0},
-    },
-}
+MOST_CANCELLED = 100  # in one request
 
 
 class JobListQuery(ListQuery):
@@ -95,26 +51,49 @@ class JobQuery(Query):
     )
 
 
+class JobFilter(Body):
+    """Which jobs: those that fit all of it."""
+
+    kind: JobKind | None = about("Only those of this kind.", "train", None)
+    state: JobState | None = about("Only those in this state.", "queued", None)
+    name: str | None = about("Only those whose name contains this.", "les", None)
+
+
+class CancelBody(Body):
+    """Which jobs to stop."""
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=MOST_CANCELLED)] | None = about(
+        "These.", [JOB_ID], None
+    )
+    filter: JobFilter | None = about("Or all that fit.", {"state": "queued"}, None)
+
+
+class SkippedAnswer(Answer):
+    """A job that was not stopped."""
+
+    id: str = about("Its id.", JOB_ID)
+    reason: str = about("Why not.", "the job has already succeeded")
+
+
+class CancelledAnswer(Answer):
+    """What a request to stop many jobs did."""
+
+    cancelled: list[str] = about("Stopped, or about to.", [JOB_ID])
+    skipped: list[SkippedAnswer] = Field(description="The others, with the reason.")
+    has_more: bool = about("Whether more fit: ask again.", False)
+
+
 @jobs.post("")
 @describes(
     answers={200: JobAnswer, 202: JobAnswer},
-    body=TrainBody | PredictBody,
+    body=TrainBody | PredictBody | EvaluateBody,
     headers=("Prefer", "Idempotency-Key"),
     refuses=(404,),
     examples=EXAMPLES,
 )
 def submit() -> Response:
     """Accept a job; `Prefer: wait=N` answers with the finished one if it is fast enough."""
-    value = read_json()
-    kind = value.get("kind") if isinstance(value, dict) else None
-    if kind == "train":
-        job = _submit_train(check(TrainBody, value))
-    elif kind == "predict":
-        job = _submit_predict(check(PredictBody, value))
-    else:
-        raise InvalidInput(
-            "A job needs a `kind`.", [{"loc": ["kind"], "msg": "give `train` or `predict`"}]
-        )
+    job = submit_any(read_json())
     headers = {"Location": f"{ROOT}/jobs/{job.id}"}
     seconds = preferred_wait()
     # Accepted it is already: where nobody may wait any more, it is answered at once.
@@ -142,7 +121,9 @@ def list_all() -> Response:
         limit=query.limit,
         after=query.after,
     )
-    online = {kind: backend.live.workers_online(kind) for kind in {job.kind for job in page.data}}
+    online = {
+        kind: backend.live.workers_online(QUEUES[kind]) for kind in {job.kind for job in page.data}
+    }
     return respond_json(page_of(page, lambda job: JobAnswer.of(job, online[job.kind])))
 
 
@@ -172,6 +153,42 @@ def delete(identifier: str) -> Response:
     return Response(status=204)
 
 
+@jobs.get("/<identifier>/download")
+@describes(
+    answers={200: Raw("application/x-ndjson", "`index`, `prompt` and the answer, a line each.")},
+    refuses=(409,),
+)
+def download(identifier: str) -> Response:
+    """The answers of a prediction for a stored text: JSON Lines, in the order of its lines."""
+    job, pieces = readings.answers(current_backend(), current_owner(), identifier)
+    # The first piece is read here, so that a missing file is an error and not half an answer.
+    response = Response(chain([next(pieces, b"")], pieces), mimetype="application/x-ndjson")
+    response.headers["Content-Disposition"] = f'attachment; filename="{job.id}.jsonl"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@jobs.post("/cancel")
+@describes(answers={200: CancelledAnswer}, body=CancelBody)
+def cancel_many() -> Response:
+    """Stop the jobs that are named, or all that fit and have not ended."""
+    body = read_body(CancelBody)
+    if (body.ids is None) == (body.filter is None):
+        message = "give either `ids` or `filter`"
+        raise InvalidInput("Say which jobs.", [{"loc": ["ids"], "msg": message}])
+    answer = CancelledAnswer(cancelled=[], skipped=[], has_more=False)
+    identifiers = body.ids
+    if identifiers is None and body.filter is not None:
+        identifiers, answer.has_more = _that_fit(body.filter)
+    for identifier in dict.fromkeys(identifiers or ()):
+        try:
+            contract.cancel(current_backend(), current_owner(), identifier)
+            answer.cancelled.append(identifier)
+        except (NotFound, WrongState) as error:
+            answer.skipped.append(SkippedAnswer(id=identifier, reason=str(error)))
+    return respond_json(answer)
+
+
 @jobs.post("/<identifier>/cancel")
 @describes(answers={200: JobAnswer}, refuses=(409,))
 def cancel(identifier: str) -> Response:
@@ -193,55 +210,27 @@ def resume(identifier: str) -> Response:
     return _respond(contract.resume(current_backend(), current_owner(), identifier))
 
 
-def _submit_train(body: TrainBody) -> Job:
-    if (body.dataset is None) == (body.text is None):
-        raise InvalidInput(
-            "Give either `dataset` or `text`.",
-            [{"loc": ["dataset"], "msg": "give either `dataset` or `text`"}],
-        )
-    if body.dataset is not None:
-        return _train_on(body, body.dataset)
-    dataset = create_from_text(body.name or "text", body.text or "", came_with_job=True)
-    job = None
-    try:
-        job = _train_on(body, dataset.id)
-    finally:
-        # Refused, or answered with the job of an earlier request: then nothing reads this dataset.
-        if job is None or job.dataset != dataset.id:
-            dataset_contract.delete(current_backend(), current_owner(), dataset.id)
-    return job
-
-
-def _train_on(body: TrainBody, dataset: str) -> Job:
-    with inside("config"):
-        return submissions.submit_train(
-            current_backend(),
-            current_owner(),
-            name=body.name,
-            dataset=dataset,
-            config=body.config,
-            priority=body.priority,
-            idempotency_key=idempotency_key(),
-        )
-
-
-def _submit_predict(body: PredictBody) -> Job:
-    with inside("sampling"):
-        return submissions.submit_predict(
-            current_backend(),
-            current_owner(),
-            name=body.name,
-            model=body.model,
-            prompts=body.all_prompts(),
-            single=body.prompts is None,
-            sampling=body.sampling,
-            priority=body.priority,
-            idempotency_key=idempotency_key(),
-        )
-
-
 def _respond(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    online = current_backend().live.workers_online(job.kind)
+    online = current_backend().live.workers_online(QUEUES[job.kind])
     response = respond_json(JobAnswer.of(job, online), status, headers)
     response.add_etag(weak=True)
     return response
+
+
+def _that_fit(wanted: JobFilter) -> tuple[list[str], bool]:
+    """The ids of jobs that have not ended and fit, as many as are stopped at once."""
+    states = ACTIVE_STATES if wanted.state is None else {wanted.state} & ACTIVE_STATES
+    found: list[str] = []
+    has_more = False
+    for state in sorted(states):
+        page = contract.list_page(
+            current_backend(),
+            current_owner(),
+            kind=wanted.kind,
+            state=state,
+            name=wanted.name,
+            limit=MOST_CANCELLED - len(found) or 1,
+        )
+        found += [job.id for job in page.data][: MOST_CANCELLED - len(found)]
+        has_more = has_more or page.has_more
+    return found, has_more

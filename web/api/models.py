@@ -66,7 +66,7 @@ def import_zip() -> Response:
     return respond_json(ModelAnswer.of(model), 201, {"Location": f"{ROOT}/models/{model.id}"})
 
 
-@models.get("/<path:reference>")
+@models.get("/<model:reference>")
 @describes(answers={200: ModelAnswer})
 def get(reference: str) -> Response:
     """One model."""
@@ -74,7 +74,7 @@ def get(reference: str) -> Response:
     return respond_json(ModelAnswer.of(model))
 
 
-@models.patch("/<path:reference>")
+@models.patch("/<model:reference>")
 @describes(answers={200: ModelAnswer}, body=RenameBody)
 def rename(reference: str) -> Response:
     """Give a model another name."""
@@ -83,7 +83,7 @@ def rename(reference: str) -> Response:
     return respond_json(ModelAnswer.of(model))
 
 
-@models.delete("/<path:reference>")
+@models.delete("/<model:reference>")
 @describes(answers={204: None}, refuses=(409,))
 def delete(reference: str) -> Response:
     """Remove a model that no unfinished job needs."""
@@ -91,7 +91,7 @@ def delete(reference: str) -> Response:
     return Response(status=204)
 
 
-@models.get("/<path:reference>/download")
+@models.get("/<model:reference>/download")
 @describes(answers={200: Raw("application/zip", "The model's folder.")})
 def download(reference: str) -> Response:
     """The model's folder as a zip file, made while it is sent."""

@@ -100,7 +100,7 @@ EXAMPLES = {
 STREAMED = 'data: {"type": "token", "text": " name", "index": 0}\n\n'
 
 
-@predict.post("/<path:reference>/predict")
+@predict.post("/<model:reference>/predict")
 @needs("viewer")
 @describes(
     answers={

@@ -148,13 +148,7 @@ def _answer(status: int, contents: Any, schemas: Schemas, components: Json) -> J
     content: Json = {}
     for each in contents if isinstance(contents, tuple) else (contents,):
         if isinstance(each, Raw):
-            content[each.media_type] = {
-                "schema": {
-                    "type": "object" if each.media_type == "application/json" else "string",
-                    "description": each.description,
-                },
-                **({"example": each.example} if each.example else {}),
-            }
+            content[each.media_type] = _raw(each)
             continue
         schema = schemas.of(each, "serialization")
         if "application/json" in content:  # another shape of the same answer
@@ -162,6 +156,14 @@ def _answer(status: int, contents: Any, schemas: Schemas, components: Json) -> J
             schema = {"anyOf": [*first.get("anyOf", [first]), schema]}
         content["application/json"] = {"schema": schema, "example": example_of(schema, components)}
     return told | {"content": content}
+
+
+def _raw(raw: Raw) -> Json:
+    told: Json = {"example": raw.example} if raw.example else {}
+    if raw.media_type == "text/event-stream":
+        return told  # OpenAPI 3.1 has no schema for one event of a stream
+    kind = "object" if raw.media_type == "application/json" else "string"
+    return told | {"schema": {"type": kind, "description": raw.description}}
 
 
 def _kinds(found: list[Route]) -> Iterator[tuple[Any, Side]]:

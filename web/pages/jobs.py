@@ -99,7 +99,7 @@ def _shown(record: Job) -> dict[str, Any]:
 
 def _model_of(record: Job) -> Model | None:
     """The model a training left or a prediction asks; None when there is none (any more)."""
-    source: Any = record.config if record.kind == "predict" else record.result
+    source: Any = record.result if record.kind == "train" else record.config
     reference = (source or {}).get("model")
     if not reference:
         return None

@@ -76,6 +76,8 @@ def _queued_sentence(place: int | None) -> str:
 
 
 def _running_sentence(job: Job) -> str:
+    if job.kind == "evaluate":
+        return "The model is reading."
     if job.kind == "predict":
         return "The model is writing."
     progress = job.progress

@@ -1,0 +1,75 @@
+"""The whole document against the whole service, by schemathesis: `make test-api`.
+
+Every check is on: no server error, no status, header, content type or body that is not described,
+nothing refused that the description allows and nothing taken that it forbids.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.test_up import Service
+from tests.web.answers import TUTORIAL
+from web.client import Client
+
+KEY = "a-key-for-the-contract"
+SECONDS = os.environ.get("LSTMQ_TEST_API_SECONDS", "150")
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A service with a text and a model in it, and with limits that do not end the test."""
+    parent = Path(tempfile.mkdtemp(prefix="lstmq-"))
+    settings = {
+        "LSTMQ_API_KEYS": f"local:{KEY}",
+        "LSTMQ_MAX_REQUESTS_PER_MINUTE": "0",
+        "LSTMQ_MAX_ACTIVE_JOBS": "0",
+        # Wrong keys are counted by address: each request of the test comes from another one.
+        "LSTMQ_TRUSTED_PROXIES": "1",
+    }
+    with Service(parent / "var", settings=settings) as service:
+        address = service.url()
+        with Client(address, KEY) as client:
+            file = parent / "lesson.txt"
+            file.write_text(TUTORIAL)
+            dataset = client.upload(file)
+            job = client.train(dataset["id"], name="lesson", config={"preset": "tutorial"})
+            client.finished(job["id"], lambda _: None)
+        yield address
+        service.stop(seconds=60)
+    shutil.rmtree(parent)
+
+
+@pytest.mark.timeout(600)
+def test_every_answer_is_one_that_the_document_describes(url: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG),
+            *("run", f"{url}/api/v1/openapi.json", "--header", f"Authorization: Bearer {KEY}"),
+            *("--max-time", SECONDS, "--seed", os.environ.get("SEED", "1")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.api.hooks", "PYTHONPATH": str(ROOT)},
+    )
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_the_document_is_the_one_of_this_version(url: str) -> None:
+    document = httpx.get(
+        f"{url}/api/v1/openapi.json", headers={"Authorization": f"Bearer {KEY}"}
+    ).text
+    assert json.loads(document)["openapi"] == "3.1.0"
