@@ -44,7 +44,7 @@ def test_from_a_pasted_text_to_an_answer(page: Page) -> None:
 
 
 def test_a_training_is_watched_paused_and_resumed(page: Page, complaints: list[str]) -> None:
-    address = start_training(page, LONG_TEXT, "char", "Watched", epochs="2000")
+    address = start_training(page, LONG_TEXT, "char", "Watched", epochs="800")
     reach(page, "running")
     # the curve and the figures move without a reload
     points = page.locator("#losses tr")
