@@ -18,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.functions import FunctionElement
 
-from worker.errors import Unavailable
+from worker.errors import NewerRecords, Unavailable
 from worker.tables import (
     answers,
     audit,
@@ -123,9 +123,18 @@ class Database:
             return connection.scalar(sa.select(now())) or 0.0
 
     def migrate(self) -> None:
-        """Bring the tables to SCHEMA_REVISION; many processes may call it at once."""
-        if self.revision() == SCHEMA_REVISION:
+        """Bring the tables to SCHEMA_REVISION; many processes may call it at once.
+
+        Raises NewerRecords when they are beyond it.
+        """
+        found = self.revision()
+        if found == SCHEMA_REVISION:
             return
+        if found is not None and found > SCHEMA_REVISION:
+            raise NewerRecords(
+                f"the records were made by a newer lstmq (tables {found}, this one knows "
+                f"{SCHEMA_REVISION}): start the newer version, or restore a backup"
+            )
         from alembic import command  # noqa: PLC0415 - a tenth of a second that few starts need
         from alembic.config import Config  # noqa: PLC0415
 

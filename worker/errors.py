@@ -6,6 +6,7 @@ WorkerError
 ├── WrongState          the record does not allow this move; `state` says where it is
 ├── QuotaExceeded       the owner has reached a limit
 ├── Unavailable         a part is not reachable now; ask again after `retry_after_seconds`
+├── NewerRecords        the records were made by a newer version: this one must not touch them
 ├── StoreError          the store does not take or give an artifact now
 │   └── Damaged         an artifact is missing or not what its record says
 └── LeaseLost           another worker owns this slice now; nothing may be published
@@ -54,6 +55,10 @@ class Unavailable(WorkerError):
     def __init__(self, message: str, retry_after_seconds: int = 5) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class NewerRecords(WorkerError):
+    """The database's tables are of a newer version than this code."""
 
 
 class StoreError(WorkerError):

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 import worker
 from worker import database
-from worker.errors import Unavailable
+from worker.errors import NewerRecords, Unavailable
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
@@ -59,6 +59,17 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
         list(pool.map(count_up, range(100)))
     with records.reading() as connection:
         assert connection.scalar(sa.select(database.owners.c.served_at)) == 100.0
+    records.close()
+
+
+def test_an_older_version_leaves_newer_records_alone(tmp_path: Path) -> None:
+    records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
+    records.migrate()
+    with records.writing() as connection:
+        connection.execute(sa.text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(NewerRecords, match="start the newer version"):
+        records.migrate()
+    assert records.revision() == "9999"
     records.close()
 
 
