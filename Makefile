@@ -50,7 +50,7 @@ test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a 
 	@$(BIN)/python -m pytest -q -s tests/compose
 
 test-hostile: $(VENV)/installed-dev ## slow clients, dropped connections and broken uploads
-	@$(BIN)/python -m pytest -q tests/web/test_slow_clients.py
+	@$(BIN)/python -m pytest -q tests/web/test_slow_clients.py tests/web/test_fuzzed_uploads.py
 
 SEED ?= 1
 FAULTS ?= 60

@@ -1,18 +1,19 @@
 """Datasets: texts as they were given to us, decoded, parsed and stored once."""
 
 import json
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 
 from lstmcore.config import Level, TrainConfig, resolve_config
-from lstmcore.corpus import Corpus, CorpusSummary, Layout, read_corpus, summarize
+from lstmcore.corpus import Corpus, CorpusSummary, Layout
 from lstmcore.estimate import Estimate
 from lstmcore.estimate import estimate as estimate_training
-from worker import database, paging, quotas, retention, speed
+from worker import database, intake, paging, quotas, retention, speed
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -27,41 +28,43 @@ def create(
     owner: str,
     *,
     name: str,
-    data: bytes,
+    data: bytes | IO[bytes],
     filename: str | None = None,
     encoding: str | None = None,
     layout: Layout | None = None,
     came_with_job: bool = False,
 ) -> Dataset:
-    """Decode, parse and store a text; one that came with a job goes when no job uses it any more.
+    """Decode, parse and store a text, given as bytes or as the file it was spooled to.
+
+    One that came with a job goes when no job uses it any more.
 
     Raises lstmcore's CorpusError when it cannot be read as what it seems to be, InvalidInput for a
     bad name and Unavailable when the store does not take it; then nothing is left behind.
     """
     clean_name = check_name(name or filename or "text")
-    if len(data) > backend.settings.max_upload_bytes:
+    size = len(data) if isinstance(data, bytes) else data.seek(0, os.SEEK_END)
+    if size > backend.settings.max_upload_bytes:
         raise InvalidInput(
-            f"the text has {len(data):,} bytes; at most "
+            f"the text has {size:,} bytes; at most "
             f"{backend.settings.max_upload_bytes:,} are taken (LSTMQ_MAX_UPLOAD_BYTES)",
             [{"loc": ["file"], "msg": "too large"}],
         )
-    read = read_corpus(data, filename, encoding=encoding, layout=layout)
-    canonical = read.corpus.to_bytes()
-    quotas.check_stored(backend, owner, len(canonical))
-    identifier = new_id("data")
-    began = backend.database.time()
-    try:
-        file = backend.store.put(f"datasets/{identifier}", canonical)
-    except StoreError as error:
-        raise Unavailable(f"the text could not be stored: {error}") from error
-    summary = asdict(summarize(read.corpus))
+    wanted = intake.Wanted(filename, encoding, layout)
+    with intake.read(data, wanted, backend.settings.max_reading_bytes) as read:
+        quotas.check_stored(backend, owner, read.size)
+        identifier = new_id("data")
+        began = backend.database.time()
+        try:
+            file = backend.store.put(f"datasets/{identifier}", read.content)
+        except StoreError as error:
+            raise Unavailable(f"the text could not be stored: {error}") from error
     row = {
         "id": identifier,
         "owner": owner,
         "name": clean_name,
-        "layout": read.corpus.layout,
+        "layout": read.layout,
         "file": asdict(file),
-        "report": read.report | {"summary": summary},
+        "report": read.report,
         "came_with_job": came_with_job,
         "created_at": database.now(),
     }

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(100 * MEBIBYTE, ge=1, description="Largest uploaded file.")
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1, description="Largest JSON or form body.")
+    max_reading_bytes: int = Field(
+        4096 * MEBIBYTE, ge=256 * MEBIBYTE, description="Memory that reading an upload may take."
+    )
     max_active_jobs: int = Field(20, ge=0, description="Active jobs an owner; 0: no limit.")
     max_stored_bytes: int = Field(
         10_240 * MEBIBYTE, ge=0, description="Texts, models, checkpoints an owner; 0: no limit."

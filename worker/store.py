@@ -8,6 +8,7 @@ folder the file and the names leading to it were synced to the disk first, which
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -54,16 +55,14 @@ class ArtifactStore:
         Raises StoreError when the store refuses it (full, read-only, unreachable, key in use).
         """
         digest = hashlib.sha256()
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                size = sum(len(chunk) for chunk in _chunks(file, digest))
-        else:
-            digest.update(source)
-            size = len(source)
         try:
-            obstore.put(self._store, key, source, mode="create", use_multipart=False)
+            if isinstance(source, Path) and self.folder is not None:
+                size = _copy(source, self.folder / key, digest)
+            else:
+                size = _hash(source, digest)
+                obstore.put(self._store, key, source, mode="create", use_multipart=False)
             self._sync(key)
-        except AlreadyExistsError as error:
+        except (AlreadyExistsError, FileExistsError) as error:
             raise StoreError(f"the artifact {key} exists already") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"the artifact {key} cannot be written: {_reason(error)}") from error
@@ -167,6 +166,30 @@ class ArtifactStore:
 def _reason(error: Exception) -> str:
     """What went wrong, without the pages of debugging that obstore adds to it."""
     return str(error).partition("\n")[0]
+
+
+def _hash(source: bytes | Path, digest: "hashlib._Hash") -> int:
+    if isinstance(source, bytes):
+        digest.update(source)
+        return len(source)
+    with source.open("rb") as file:
+        return sum(len(chunk) for chunk in _chunks(file, digest))
+
+
+def _copy(source: Path, target: Path, digest: "hashlib._Hash") -> int:
+    """Copy a file whole or not at all, never over another; obstore would hold it in memory."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Called as obstore's unfinished files are.
+    unfinished = target.with_name(f"{target.name}#{secrets.token_hex(8)}")
+    try:
+        with source.open("rb") as file, unfinished.open("xb") as copy:
+            size = sum(copy.write(chunk) for chunk in _chunks(file, digest))
+            copy.flush()
+            os.fsync(copy.fileno())
+        os.link(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return size
 
 
 def _chunks(file: IO[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:

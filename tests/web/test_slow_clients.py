@@ -239,6 +239,29 @@ def test_requests_one_after_the_other_and_at_once(server: Server) -> None:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["bytes"]
 
 
+def test_a_large_upload_stays_out_of_the_servers_memory(server: Server) -> None:
+    pid = server.process.pid
+    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    def peak_mebibytes() -> float:
+        status = Path(f"/proc/{worker}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    # as large as is taken; the first is small, to have everything loaded
+    before = 0.0
+    for mebibytes in (2, 99):
+        before = peak_mebibytes()
+        text = b"the cat sat on the mat and looked at the dog for a while.\n" * (
+            mebibytes * 2**20 // 58
+        )
+        answer = httpx.post(
+            f"{server.url}/api/v1/datasets", files={"file": ("a.txt", text)}, timeout=100
+        )
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["bytes"] > (mebibytes - 1) * 2**20
+    assert peak_mebibytes() - before < 32
+
+
 def test_heads_have_a_size(server: Server) -> None:
     for head, statuses in (
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", (b"414", b"400")),

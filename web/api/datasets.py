@@ -22,6 +22,7 @@ from web.api.serialize import respond_json
 from web.api.shapes import ROOT, DatasetAnswer, Layout, PageAnswer, page_of
 from web.auth import current_backend, current_owner
 from web.operation import Answer, about, describes
+from web.places import place
 from worker import datasets as contract
 from worker.errors import InvalidInput
 from worker.records import Dataset, Json
@@ -152,7 +153,8 @@ def preview(identifier: str) -> Response:
     query = read_query(PreviewQuery)
     backend, owner = current_backend(), current_owner()
     config = _config_of(query)
-    seen = contract.preview(backend, owner, identifier, query.level)
+    with place("body"):  # the whole text is in memory meanwhile
+        seen = contract.preview(backend, owner, identifier, query.level)
     with inside("config"):
         estimate = contract.estimate(backend, owner, identifier, config)
     return respond_json(seen | {"estimate": estimate})
@@ -192,7 +194,7 @@ def _create_from_upload() -> Dataset:
         current_backend(),
         current_owner(),
         name=fields.name or filename or "text",
-        data=files[0].stream.read(),
+        data=files[0].stream,
         filename=filename or None,
         encoding=fields.encoding,
         layout=fields.layout,

@@ -73,7 +73,7 @@ def create() -> Response:
         current_backend(),
         current_owner(),
         name=name or "text",
-        data=uploaded[0].stream.read(),
+        data=uploaded[0].stream,
         filename=name or None,
         encoding=fields.encoding,
     )

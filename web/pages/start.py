@@ -138,7 +138,7 @@ def _store(name: str, text: str, file: FileStorage | None) -> Dataset:
     if file is not None and _has_file(file):
         filename = _printable(PureWindowsPath(file.filename or "").name)
         return datasets.create(
-            backend, owner, name=name or filename, data=file.stream.read(), filename=filename
+            backend, owner, name=name or filename, data=file.stream, filename=filename
         )
     data = text.encode("utf-8", "replace")
     return datasets.create(
