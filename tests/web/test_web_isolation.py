@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.routing import Rule
@@ -15,12 +16,13 @@ from tests.web.answers import TUTORIAL, import_model, problem_of
 from web import create_app
 from web.auth import OPEN_ENDPOINTS, SIGN_IN_ENDPOINTS
 from web.roles import needed_role
-from worker import keys
+from worker import database, keys
 from worker.backend import Backend
 from worker.records import WorkerInfo
 from worker.settings import Settings
 
 SECRET = "alices-secret"
+OWNER = "alice-of-wonderland"
 # Bodies that would be accepted if the record were one's own.
 BODIES: dict[str, Any] = {
     "api.models.rename": {"name": "stolen"},
@@ -51,12 +53,15 @@ def belongings(
     locked: Flask, backend: Backend, model_files: dict[str, bytes]
 ) -> dict[tuple[str, str], str]:
     """Alice's records, by what stands before an id in an address and the name of the argument."""
-    client, alice = locked.test_client(), headers(backend, "alice")
+    client, alice = locked.test_client(), headers(backend, OWNER)
     body = {"name": f"{SECRET} text", "text": TUTORIAL}
     dataset = client.post("/api/v1/datasets", json=body, headers=alice).json["id"]
     train = {"kind": "train", "dataset": dataset, "name": f"{SECRET} job"}
     job = client.post("/api/v1/jobs", json=train, headers=alice).json["id"]
-    model = import_model(backend, "alice", f"{SECRET} model", model_files).id
+    searched = {"dataset": dataset, "name": f"{SECRET} sweep", "config": {"preset": "tutorial"}}
+    space = {"space": {"training.learning_rate": [0.01, 0.02]}}
+    sweep = client.post("/api/v1/sweeps", json=searched | space, headers=alice).json["id"]
+    model = import_model(backend, OWNER, f"{SECRET} model", model_files).id
     worker = WorkerInfo("train@host", "train", "host", 1, 0.0, 0.0, None, 1, "0")
     backend.live.report_worker(worker)
     backend.live.report_current("train@host", job)
@@ -67,6 +72,8 @@ def belongings(
         ("/api/v1/datasets", "identifier"): dataset,
         ("/api/v1/jobs", "identifier"): job,
         ("/api/v1/models", "reference"): model,
+        ("/api/v1/sweeps", "identifier"): sweep,
+        ("/sweeps", "identifier"): sweep,
         ("/jobs", "identifier"): job,
         ("/models", "reference"): model,
         ("/v1/files", "identifier"): dataset.replace("data-", "file-"),
@@ -126,7 +133,7 @@ def test_no_list_tells_of_what_is_another_owners(
     locked: Flask, backend: Backend, belongings: dict[tuple[str, str], str]
 ) -> None:
     """Lists, pages, workers, figures: neither an id nor a name nor the owner."""
-    told = {SECRET, "alice", *belongings.values()}
+    told = {SECRET, OWNER, *belongings.values()}
     client = locked.test_client()
     for owner, role in (("bob", "member"), ("watcher", "viewer"), ("boss", "admin")):
         bob = headers(backend, owner, role)
@@ -138,7 +145,7 @@ def test_no_list_tells_of_what_is_another_owners(
                 assert rule.endpoint in ("api.keys.list_all", "api.audit.list_all")
                 continue
             response = client.get(rule.rule, headers=bob)
-            assert response.status_code in (200, 204), rule
+            assert response.status_code in (200, 204, 303), rule
             assert [word for word in told if word in response.text] == [], rule
 
 
@@ -169,6 +176,18 @@ def test_bodies_and_cursors_reach_nothing_of_others(
         answer = client.post(f"/v1/{path}", json=sent, headers=bob)
         assert answer.status_code == status, answer.text
         assert answer.json["error"]["code"] in ("not_found", "model_not_found")
+    sweep = {"dataset": text, "space": {"training.epochs": [1, 2]}}
+    problem_of(client.post("/api/v1/sweeps", json=sweep, headers=bob), 404)
+    # pages that take ids of jobs in a query or a form
+    job = belongings["/jobs", "identifier"]
+    assert client.get(f"/jobs/stream?job={job}", headers=bob).status_code == 204
+    compared = client.get(f"/compare?job={job}", headers=bob)
+    assert SECRET not in compared.text
+    chosen = {"csrf_token": form_token(client, bob), "job": job, "action": "cancel"}
+    assert client.post("/jobs/selected", data=chosen, headers=bob).status_code == 303
+    with backend.database.reading() as connection:
+        states = set(connection.scalars(sa.select(database.jobs.c.state)))
+    assert states == {"queued"}
     for (place, _), identifier in belongings.items():
         answer = client.get(f"{place}?after={identifier}", headers=bob)
         if place == "/v1/models":  # these clients know no pages there
@@ -179,7 +198,7 @@ def test_bodies_and_cursors_reach_nothing_of_others(
 
 def test_one_idempotency_key_means_each_owner_their_own(locked: Flask, backend: Backend) -> None:
     client, made = locked.test_client(), set()
-    for owner in ("alice", "bob"):
+    for owner in (OWNER, "bob"):
         sent = headers(backend, owner) | {"Idempotency-Key": "the-same"}
         body = {"kind": "train", "text": TUTORIAL}
         response = client.post("/api/v1/jobs", json=body, headers=sent)
