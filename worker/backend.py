@@ -7,6 +7,7 @@ child opens its own.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worker.asks import Asks
 from worker.database import Database
 from worker.live import Live
 from worker.queue import Doorbell
@@ -24,6 +25,7 @@ class Backend:
     store: ArtifactStore  # immutable files
     live: Live  # may vanish at any moment
     doorbell: Doorbell  # may ring twice or not at all
+    asks: Asks  # questions to predictors, likewise
     places: Places = field(default_factory=Places)  # in the queue, as last counted
 
     def token_ids(self, dataset: str) -> Path:
@@ -32,6 +34,7 @@ class Backend:
 
     def close(self) -> None:
         """Let go of every connection."""
+        self.asks.close()
         self.live.close()
         self.database.close()
 
@@ -45,10 +48,12 @@ def open_backend(settings: Settings | None = None, *, pooled: bool = True) -> Ba
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.effective_database_url, pooled=pooled)
     database.migrate()
+    doorbell = Doorbell(settings)
     return Backend(
         settings=settings,
         database=database,
         store=ArtifactStore(settings.effective_store_url),
         live=Live(settings.effective_redis_url),
-        doorbell=Doorbell(settings),
+        doorbell=doorbell,
+        asks=Asks(settings.effective_redis_url, doorbell),
     )

@@ -6,12 +6,10 @@ under a deadline, and nothing is recorded. Every answer is bounded in size, what
 
 from typing import Any, Literal
 
-from worker import logs, models
+from worker import models
 from worker.backend import Backend
-from worker.errors import InvalidInput, Unavailable
-from worker.naming import new_id
+from worker.errors import InvalidInput
 from worker.predict import raise_error
-from worker.queue import ANSWER_QUESTION
 from worker.records import Json
 
 Question = Literal["next", "score", "explain", "neurons", "saliency", "nearest", "map"]
@@ -121,18 +119,14 @@ def word_map(
 def _ask(
     backend: Backend, owner: str, model: str, question: Question, arguments: Json, timeout: float
 ) -> Json:
-    identifier = models.get_or_best(backend, owner, model).id
-    request = new_id("ask")
-    logs.name(ask=request)
-    message = (request, identifier, question, arguments)
-    if not backend.doorbell.send(ANSWER_QUESTION, message, "predict"):
-        raise Unavailable("the queue cannot be reached; ask again in a moment")
-    for item in backend.live.answers(request, timeout):
+    identifier = models.identify(backend, owner, model)
+    for item in backend.asks.ask(owner, identifier, question, arguments, timeout=timeout):
         if item["type"] == "error":
             raise_error(item)
-        result: dict[str, Any] = item["result"]
-        return result
-    raise Unavailable(f"no predictor answered within {timeout:g} seconds; ask again in a moment")
+        if item["type"] == "result":
+            result: dict[str, Any] = item["result"]
+            return result
+    raise AssertionError("an answer ends with its last item")
 
 
 def _check_text(question: Question, field: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What may be lost at any moment: progress a second old, who is alive, answers on their way.
+"""What may be lost at any moment: progress a second old, who is alive, what was counted.
 
 Everything here is in Redis and expires by itself. No function decides anything about a job: when
 Redis is gone, pages show a little less and predictions answer 503, nothing else.
@@ -6,7 +6,7 @@ Redis is gone, pages show a little less and predictions answer 503, nothing else
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +20,6 @@ from worker.records import Json, Progress, WorkerInfo
 PREFIX = "lstmq:"
 WORKER_SECONDS = 12  # a worker that has not reported for so long is gone
 PROGRESS_SECONDS = 30
-ANSWER_SECONDS = 60
 COUNTED_SECONDS = 120
 # After Redis failed to answer, ask it again only after a moment: a frozen server must not cost
 # every page its socket timeout.
@@ -146,40 +145,6 @@ class Live:
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
         return {field: float(value) for field, value in found.items()}
-
-    # -- answers of predictions -------------------------------------------------------------------
-
-    def send_answer(self, request: str, item: Json) -> bool:
-        """Append one item to a prediction's answer; False when nobody waits for it any more."""
-        key = f"{PREFIX}answer:{request}"
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.exists(f"{PREFIX}gone:{request}")
-        pipe.rpush(key, json.dumps(item))
-        pipe.expire(key, ANSWER_SECONDS)
-        gone, *_ = pipe.execute()
-        return not gone
-
-    def is_wanted(self, request: str) -> bool:
-        """Whether the one who asked still waits."""
-        return not self._try(lambda: self._redis.exists(f"{PREFIX}gone:{request}"))
-
-    def answers(self, request: str, timeout: float) -> Iterator[Json]:
-        """Items of an answer as they come; ends after `timeout` seconds without the last one.
-
-        Raises Unavailable when Redis fails. When the caller stops listening the predictor is told.
-        """
-        key, deadline = f"{PREFIX}answer:{request}", time.monotonic() + timeout
-        try:
-            while (left := deadline - time.monotonic()) > 0:
-                # Short waits, so that a frozen Redis is found out by the socket timeout.
-                popped: Any = self._redis.blpop([key], timeout=min(left, 0.5))
-                if popped:
-                    yield json.loads(popped[1])
-        except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
-        finally:
-            self._try(lambda: self._redis.set(f"{PREFIX}gone:{request}", 1, ex=ANSWER_SECONDS))
-            self._try(lambda: self._redis.delete(key))
 
     def _try(self, call: Any) -> Any:
         if time.monotonic() < self._skip_until:

@@ -17,6 +17,17 @@ from worker.records import ACTIVE_STATES, Job, Json, Model, Page, StoredFile
 
 TABLE = database.models
 TRAINING = "job-"  # what the ids of trainings begin with
+_REFERENCE = sa.bindparam("reference", type_=sa.String)
+# An id always means the model that has it, whatever others are called.
+_IDENTIFY = (
+    sa.select(TABLE.c.id)
+    .where(
+        TABLE.c.owner == sa.bindparam("owner", type_=sa.String),
+        sa.or_(TABLE.c.id == _REFERENCE, TABLE.c.name == _REFERENCE),
+    )
+    .order_by(sa.case((TABLE.c.id == _REFERENCE, 0), else_=1))
+    .limit(1)
+)
 
 
 def get(backend: Backend, owner: str, id_or_name: str) -> Model:
@@ -37,6 +48,16 @@ def get_or_best(backend: Backend, owner: str, reference: str) -> Model:
     if reference.startswith(TRAINING):
         return _best_of_training(backend, reference, database.jobs.c.owner == owner)
     return get(backend, owner, reference)
+
+
+def identify(backend: Backend, owner: str, reference: str) -> str:
+    """The id of what `get_or_best` finds, for those who need no more: far cheaper."""
+    if reference.startswith(TRAINING):
+        return get_or_best(backend, owner, reference).id
+    row = backend.database.look(_IDENTIFY, owner=owner, reference=reference)
+    if row is None:
+        raise NotFound(f"there is no model {reference}")
+    return str(row[0])
 
 
 def list_page(

@@ -1,18 +1,17 @@
 """Predictions that are answered at once and leave no record.
 
-The request goes to a predictor as a message, its answer comes back over Redis under a deadline. If
-either is lost nothing is: the caller is told to ask again.
+The question goes to a predictor and its answer comes back over Redis, under a deadline (see
+`asks`). If either is lost nothing is: the caller is told to ask again.
 """
 
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from lstmcore.config import parse_sampling
-from worker import logs, models
+from worker import models
+from worker.asks import CONTINUE
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, Unavailable
-from worker.naming import new_id
-from worker.queue import ANSWER_PREDICTION
 from worker.records import Json
 
 MOST_PROMPTS = 64
@@ -32,8 +31,9 @@ def predict_now(
     Raises NotFound for the model, InvalidInput, lstmcore's ConfigError, and Unavailable when no
     predictor answers within `timeout` seconds.
     """
-    items = stream_now(backend, owner, model, prompts, sampling, timeout)
-    return [item["result"] for item in items if item["type"] == "result"]
+    answers = _send(backend, owner, model, prompts, sampling, timeout, stream=False)
+    results = {item["index"]: item["result"] for item in _items(answers) if "result" in item}
+    return [results[number] for number in range(len(prompts))]
 
 
 def stream_now(
@@ -46,30 +46,36 @@ def stream_now(
 ) -> Iterator[Json]:
     """The same as it comes: `token` items with text, then a `result` item, for each prompt.
 
+    Each says the `index` of its prompt; prompts are answered side by side. In quiet times there are
+    `quiet` items, for those who must show that they are still there.
+
     The request is checked and sent before this returns; the items are read as they are asked for.
     """
+    return _items(_send(backend, owner, model, prompts, sampling, timeout, stream=True))
+
+
+def _send(
+    backend: Backend,
+    owner: str,
+    model: str,
+    prompts: list[str],
+    sampling: Json,
+    timeout: float,
+    *,
+    stream: bool,
+) -> Iterator[Json]:
     _check_prompts(prompts)
-    checked = parse_sampling(sampling).model_dump(mode="json")
-    identifier = models.get_or_best(backend, owner, model).id
-    request = new_id("ask")
-    logs.name(ask=request)
-    message = (request, identifier, prompts, checked)
-    if not backend.doorbell.send(ANSWER_PREDICTION, message, "predict"):
-        raise Unavailable("the queue cannot be reached; ask again in a moment")
-    return _items(backend, request, len(prompts), timeout)
+    checked = parse_sampling(sampling).model_dump(mode="json", exclude_defaults=True)
+    identifier = models.identify(backend, owner, model)
+    arguments = {"prompts": prompts, "sampling": checked}
+    return backend.asks.ask(owner, identifier, CONTINUE, arguments, stream=stream, timeout=timeout)
 
 
-def _items(backend: Backend, request: str, prompts: int, timeout: float) -> Iterator[Json]:
-    results = 0
-    answers = backend.live.answers(request, timeout)
+def _items(answers: Iterator[Json]) -> Iterator[Json]:
     for item in answers:
         if item["type"] == "error":
             raise_error(item)
-        results += item["type"] == "result"
         yield item
-        if results == prompts:
-            return
-    raise Unavailable(f"no predictor answered within {timeout:g} seconds; ask again in a moment")
 
 
 def raise_error(item: Json) -> NoReturn:

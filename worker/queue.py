@@ -23,8 +23,7 @@ QUEUES: dict[JobKind, QueueName] = {
     "evaluate": "predict",
 }
 ADVANCE_JOB = "lstmq.advance_job"
-ANSWER_PREDICTION = "lstmq.answer_prediction"
-ANSWER_QUESTION = "lstmq.answer_question"
+ANSWER_QUESTIONS = "lstmq.answer_questions"
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +44,7 @@ def make_app(settings: Settings) -> Celery:
         task_store_errors_even_if_ignored=False,
         task_default_queue="train",
         task_create_missing_queues=True,
-        task_routes={
-            ADVANCE_JOB: {"queue": "train"},
-            ANSWER_PREDICTION: {"queue": "predict"},
-            ANSWER_QUESTION: {"queue": "predict"},
-        },
+        task_routes={ADVANCE_JOB: {"queue": "train"}, ANSWER_QUESTIONS: {"queue": "predict"}},
         task_acks_late=False,
         task_publish_retry=False,
         worker_prefetch_multiplier=1,

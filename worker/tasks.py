@@ -23,7 +23,7 @@ from celery import signals
 from worker import beats, leases, logs, shutdown
 from worker.backend import Backend, open_backend
 from worker.errors import LeaseLost, StoreError, Unavailable
-from worker.queue import ADVANCE_JOB, ANSWER_PREDICTION, ANSWER_QUESTION, QueueName, app
+from worker.queue import ADVANCE_JOB, ANSWER_QUESTIONS, QueueName, app
 from worker.records import WorkerInfo
 
 log = logging.getLogger(__name__)
@@ -103,20 +103,13 @@ def _advance(backend: Backend, runner: Any, claim: leases.Claim) -> None:
         log.info("%s is %s", job.id, job.state, extra=measured)
 
 
-@app.task(bind=True, name=ANSWER_PREDICTION)
-def answer_prediction(
-    task: Any, request: str, model: str, prompts: list[str], sampling: dict[str, Any]
-) -> None:
-    """Answer somebody who waits."""
-    _process.predictor(str(task.request.hostname)).answer(request, model, prompts, sampling)
-
-
-@app.task(bind=True, name=ANSWER_QUESTION)
-def answer_question(
-    task: Any, request: str, model: str, question: str, arguments: dict[str, Any]
-) -> None:
-    """Look into a model for somebody who waits."""
-    _process.predictor(str(task.request.hostname)).look(request, model, question, arguments)
+@app.task(bind=True, name=ANSWER_QUESTIONS)
+def answer_questions(task: Any) -> None:
+    """Answer everybody who waits, and whoever comes meanwhile."""
+    if shutdown.begun():
+        _process.open().doorbell.send(ANSWER_QUESTIONS, (), "predict")
+        return
+    _process.predictor(str(task.request.hostname)).serve()
 
 
 @signals.setup_logging.connect
@@ -129,8 +122,11 @@ def _write_lines(**_: Any) -> None:
 def _child_started(**_: Any) -> None:
     """In a pool's child: use nothing of the parent's, and be the first to go when memory is out."""
     global _process  # noqa: PLW0603 - one process, one holder
+    index = getattr(current_process(), "index", None)
+    if index is None:  # the solo pool, whose only process is no child
+        return
     _process = Process()
-    _process.heart = beats.Heart(current_process().index)
+    _process.heart = beats.Heart(index)
     _process.heart.rest()  # whatever a dead child left in its place
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -38,14 +38,14 @@ def predictor(backend: Backend) -> Iterator[Callable[[list[dict[str, Any]]], Non
     threads = []
 
     def answer(items: list[dict[str, Any]]) -> None:
-        with redis.Redis.from_url(backend.settings.effective_redis_url) as client:
-            deadline = time.monotonic() + 20
-            while (message := client.lpop("predict")) is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-        request = json.loads(message)["headers"]["argsrepr"].split("'")[1]
-        for one in items:
-            backend.live.send_answer(request, one)
+        deadline = time.monotonic() + 20
+        while (ask := backend.asks.wait(0.5)) is None:
+            assert time.monotonic() < deadline
+        told = [
+            (ask, one | {"index": number, "last": one is items[-1] and one["type"] != "token"})
+            for number, one in enumerate(items)
+        ]
+        backend.asks.exchange("played", told, 0, [], listening=False)
 
     def start(items: list[dict[str, Any]]) -> None:
         threads.append(threading.Thread(target=answer, args=(items,)))
@@ -79,7 +79,8 @@ def test_a_stream_gives_tokens_then_the_result(
     predictor(items)
     response = client.post(address, json={"prompt": "what is capital of", "stream": True})
     assert (response.status_code, response.mimetype) == (200, "text/event-stream")
-    assert events_of(response.text) == [(None, one) for one in items]
+    told = [one | {"index": number} for number, one in enumerate(items)]
+    assert events_of(response.text) == [(None, one) for one in told]
 
 
 def test_a_stream_that_breaks_ends_with_a_problem(

@@ -16,7 +16,7 @@ from lstmcore.corpus import read_corpus
 from lstmcore.training import Trainer
 from tests.worker.conftest import LINES
 from tests.worker.test_recovery import backdate
-from worker import database, datasets, events, jobs, leases, models, slices, submissions
+from worker import database, datasets, events, jobs, leases, models, predict, slices, submissions
 from worker.backend import Backend
 from worker.errors import Damaged, StoreError, Unavailable
 from worker.predictions import Predictor
@@ -151,10 +151,10 @@ def test_a_damaged_model_gives_an_error_and_never_text(brief: Backend, job: Job)
     model = models.get(brief, "ann", job.result["model"])
     damage(path_of(brief, model.files["model.safetensors"].key), "flipped")
     predictor = Predictor(brief, "predictor", lambda: False)
-    predictor.answer("ask-1", model.id, ["what"], {"max_tokens": 3})
-    (item,) = [next(brief.live.answers("ask-1", 5.0))]
-    assert item["type"] == "error"
-    assert "damaged" in item["message"]
+    answer = predict.stream_now(brief, "ann", model.id, ["what"], {"max_tokens": 3})
+    predictor.serve()
+    with pytest.raises(Unavailable, match="damaged"):
+        next(answer)
     durable = submissions.submit_predict(
         brief, "ann", name=None, model=model.id, prompts=["what"], sampling={}
     )

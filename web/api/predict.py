@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from web.api.parsing import LONGEST_WAIT_SECONDS, Body, inside, preferred_wait, read_body
 from web.api.serialize import respond_json
 from web.api.shapes import MODEL_ID
-from web.api.sse import frame, respond_stream
+from web.api.sse import HEARTBEAT, frame, respond_stream
 from web.auth import current_backend, current_owner
 from web.errors import describe
 from web.operation import Answer, Raw, about, describes
@@ -139,6 +139,6 @@ def predict_now(reference: str) -> Response:
 def _frames(items: Iterator[Json]) -> Iterator[str]:
     try:
         for item in items:
-            yield frame(item)
+            yield HEARTBEAT if item["type"] == "quiet" else frame(item)
     except WorkerError as error:
         yield frame({"type": "error", "error": describe(error).to_json()})

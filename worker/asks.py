@@ -1,0 +1,267 @@
+"""Questions on their way to a predictor, and answers on their way back: short-lived, over Redis.
+
+A question is a line in one list that every predictor reads; its answer comes into the list of the
+process that asked, where one thread hands the items to those who wait. So a predictor that is busy
+takes everything that waits at once, and answers many with one message. The Celery queue is only
+rung when no predictor says that it is listening, and rung again when none answers soon.
+
+Losing any of it loses nothing: whoever waits is told to ask again.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker import logs
+from worker.errors import Unavailable
+from worker.naming import new_id
+from worker.queue import ANSWER_QUESTIONS, Doorbell
+from worker.records import Json
+
+CONTINUE = "continue"  # prompts, with {"prompts": […], "sampling": {…}}
+
+ASKS = "lstmq:asks"
+LISTENING = "lstmq:listening"
+KEPT_SECONDS = 60  # what nobody fetched, or nobody waits for any more
+LISTENING_SECONDS = 2
+RING_AGAIN_SECONDS = 0.5
+LINGER_SECONDS = 5.0  # the thread that collects answers waits so long for the next question
+MOST_WAITING = 2_000  # questions; more than this nobody would answer in time
+QUIET_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to a model."""
+
+    id: str
+    owner: str
+    model: str
+    question: str  # CONTINUE, or one of `worker.insights`
+    arguments: Json
+    stream: bool  # whether pieces are wanted before the whole
+    inbox: str  # the list of the process that waits
+
+
+class Asks:
+    """Both sides' way to the questions."""
+
+    def __init__(self, url: str, doorbell: Doorbell) -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=1.0,
+            socket_connect_timeout=1.0,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        self._doorbell = doorbell
+        self._inbox = f"lstmq:answers:{new_id('web')}"
+        self._waiting: dict[str, SimpleQueue[Json | None]] = {}
+        self._lock = threading.Lock()
+        self._collector: threading.Thread | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Let go of every connection; whoever still waits is told."""
+        self._closed = True
+        collector = self._collector
+        if collector is not None:
+            with suppress(redis.RedisError):
+                self._redis.rpush(self._inbox, "[]")  # so that it need not wait any longer
+            collector.join()
+        self._redis.close()
+
+    # -- the side that asks -----------------------------------------------------------------------
+
+    def ask(
+        self,
+        owner: str,
+        model: str,
+        question: str,
+        arguments: Json,
+        *,
+        stream: bool = False,
+        timeout: float,
+    ) -> Iterator[Json]:
+        """Send a question; the items of its answer as they come, `quiet` ones between them.
+
+        It is sent before this returns. Raises Unavailable when Redis does not take it, and while
+        reading when the answer does not end within `timeout` seconds.
+        """
+        ask = Ask(new_id("ask"), owner, model, question, arguments, stream, self._inbox)
+        logs.name(ask=ask.id)
+        sent = json.dumps(asdict(ask))
+        answers: SimpleQueue[Json | None] = SimpleQueue()
+        self._waiting[ask.id] = answers
+        try:
+            listeners = self._send(sent)
+            if not listeners:
+                self._ring()
+            self._collect()
+        except BaseException:
+            del self._waiting[ask.id]
+            raise
+        return self._items(ask.id, sent, answers, timeout)
+
+    def _send(self, sent: str) -> int:
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.rpush(ASKS, sent)
+        pipe.scard(LISTENING)
+        pipe.expire(ASKS, KEPT_SECONDS)
+        try:
+            waiting, listeners, _ = pipe.execute()
+            if waiting > MOST_WAITING:
+                self._redis.lrem(ASKS, -1, sent)
+                raise Unavailable("too many questions wait already; ask again in a moment")
+        except redis.RedisError as error:
+            raise Unavailable("the queue cannot be reached; ask again in a moment") from error
+        return int(listeners)
+
+    def _ring(self) -> bool:
+        return self._doorbell.send(ANSWER_QUESTIONS, (), "predict")
+
+    def _items(
+        self, identifier: str, sent: str, answers: "SimpleQueue[Json | None]", timeout: float
+    ) -> Iterator[Json]:
+        deadline = time.monotonic() + timeout
+        left_early, wait, answered = True, RING_AGAIN_SECONDS, False
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                try:
+                    item = answers.get(timeout=min(left, wait))
+                except Empty:
+                    if answered:
+                        yield {"type": "quiet"}
+                    else:
+                        self._ring()  # whoever listened may have died
+                        wait *= 2
+                    continue
+                if item is None:
+                    raise Unavailable("the queue cannot be reached; ask again in a moment")
+                answered, wait = True, QUIET_SECONDS
+                left_early = not item.pop("last", False)
+                yield item
+                if not left_early:
+                    return
+            raise Unavailable(
+                f"no predictor answered within {timeout:g} seconds; ask again in a moment"
+            )
+        finally:
+            del self._waiting[identifier]
+            if left_early:
+                self._withdraw(identifier, sent)
+
+    def _withdraw(self, identifier: str, sent: str) -> None:
+        """Say that nobody waits for this any more; best effort."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.lrem(ASKS, 1, sent)
+        pipe.set(_gone(identifier), 1, ex=KEPT_SECONDS)
+        try:
+            pipe.execute()
+        except redis.RedisError:
+            return
+
+    def _collect(self) -> None:
+        """See to it that a thread hands out the answers."""
+        if self._collector is not None and self._collector.is_alive():
+            return
+        with self._lock:
+            if self._collector is None or not self._collector.is_alive():
+                self._collector = threading.Thread(
+                    target=self._hand_out, name="answers", daemon=True
+                )
+                self._collector.start()
+
+    def _hand_out(self) -> None:
+        asked_at = time.monotonic()
+        while not self._closed:
+            if self._waiting:
+                asked_at = time.monotonic()
+            elif time.monotonic() - asked_at > LINGER_SECONDS:
+                with self._lock:
+                    if not self._waiting:
+                        self._collector = None
+                        return
+            try:
+                # Short waits, so that a frozen Redis is found out by the socket timeout.
+                popped: Any = self._redis.blpop([self._inbox], timeout=0.5)
+            except redis.RedisError:
+                self._give_up()
+                time.sleep(0.1)
+                continue
+            for identifier, item in json.loads(popped[1]) if popped else ():
+                waiting = self._waiting.get(identifier)
+                if waiting is not None:
+                    waiting.put(item)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        for waiting in list(self._waiting.values()):
+            waiting.put(None)
+
+    # -- the predictor's side ---------------------------------------------------------------------
+
+    def exchange(
+        self,
+        name: str,
+        told: Sequence[tuple[Ask, Json]],
+        room: int,
+        watched: Sequence[Ask],
+        *,
+        listening: bool = True,
+    ) -> tuple[list[Ask], set[str]]:
+        """In one message: send items of answers, take at most `room` questions, look who left.
+
+        Returns the new questions, and the ids of those watched that nobody waits for any more.
+        Without `listening` this predictor says that it reads no longer. Raises RedisError.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        for inbox, items in _by_inbox(told).items():
+            pipe.rpush(inbox, json.dumps(items))
+            pipe.expire(inbox, KEPT_SECONDS)
+        if listening:
+            pipe.sadd(LISTENING, name)
+            pipe.expire(LISTENING, LISTENING_SECONDS)
+        else:
+            pipe.srem(LISTENING, name)
+        # Asked last, after having said good-bye: what comes later rings.
+        pipe.lpop(ASKS, max(1, room)) if room > 0 else pipe.exists(ASKS)
+        pipe.mget([_gone(ask.id) for ask in watched] or [ASKS + ":none"])
+        *_, taken, gone = pipe.execute()
+        asks = [Ask(**json.loads(each)) for each in taken or ()] if room > 0 else []
+        left = {ask.id for ask, mark in zip(watched, gone, strict=False) if mark}
+        return asks, left
+
+    def wait(self, seconds: float) -> Ask | None:
+        """The next question as soon as there is one; None after so many seconds."""
+        popped: Any = self._redis.blpop([ASKS], timeout=seconds)
+        return Ask(**json.loads(popped[1])) if popped else None
+
+    def messages(self) -> int:
+        """Messages that wait in the predictors' Celery queue."""
+        length: Any = self._redis.llen("predict")
+        return int(length)
+
+    def ring(self) -> bool:
+        """Call a predictor, this one too."""
+        return self._ring()
+
+
+def _gone(identifier: str) -> str:
+    return f"lstmq:gone:{identifier}"
+
+
+def _by_inbox(told: Sequence[tuple[Ask, Json]]) -> dict[str, list[tuple[str, Json]]]:
+    found: dict[str, list[tuple[str, Json]]] = {}
+    for ask, item in told:
+        found.setdefault(ask.inbox, []).append((ask.id, item))
+    return found
