@@ -86,8 +86,8 @@ def predictions(table: Table, port: int, name: str, model: Path, given: argparse
     ]  # fmt: skip
     theirs = [request_of("POST", "/predict", {"prompt": prompt}) for prompt in prompts()]
     rivals = {"ours": (port, ours)}
-    with suppress_none(given.litserve, model, 1) as plain, \
-         suppress_none(given.litserve, model, MANY) as batched:  # fmt: skip
+    with litserve(given.litserve, model, 1) as plain, \
+         litserve(given.litserve, model, MANY) as batched:  # fmt: skip
         if plain and batched:
             rivals |= {"litserve": (plain, theirs), "litserve, batching": (batched, theirs)}
         seen = {clients: turns(rivals, clients, given.seconds) for clients in (1, MANY)}
@@ -256,7 +256,7 @@ def service(base: Path) -> Iterator[int]:
 
 
 @contextmanager
-def suppress_none(python: str | None, model: Path, batch: int) -> Iterator[int | None]:
+def litserve(python: str | None, model: Path, batch: int) -> Iterator[int | None]:
     """LitServe with the model; its port. None without an environment for it."""
     if python is None:
         yield None
@@ -285,8 +285,8 @@ def bare_flask() -> Iterator[int]:
 @contextmanager
 def process(command: Sequence[str], environment: dict[str, str]) -> Iterator[None]:
     """A process group that ends with the block."""
-    started = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True, **quiet)  # noqa: S603
     try:
         yield
     finally:
@@ -329,7 +329,8 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _told(found: list[Load]) -> str:
     middle = sorted(found, key=lambda each: each.rate)[len(found) // 2]
     failed = sum(each.failures for each in found)
-    text = f"{middle.rate:,.0f}/s, p50 {middle.percentile(0.5):.1f} ms, p99 {middle.percentile(0.99):.1f} ms"
+    half, most = middle.percentile(0.5), middle.percentile(0.99)
+    text = f"{middle.rate:,.0f}/s, p50 {half:.1f} ms, p99 {most:.1f} ms"
     return text + (f", {failed} FAILED" if failed else "")
 
 

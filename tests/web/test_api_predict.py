@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
 from flask.testing import FlaskClient
 
 from tests.web.answers import events_of, problem_of, refused_fields
