@@ -150,7 +150,7 @@ def test_a_deleted_model_is_not_found(backend: Backend, model: Model, room: Room
 
 def test_a_long_text_keeps_nobody_waiting(backend: Backend, model: Model, room: Room) -> None:
     long = predict.stream_now(
-        backend, "ann", model.id, ["one"] * 8, {"max_tokens": 4096, "seed": 1, "n": 16}, timeout=60
+        backend, "ann", model.id, ["one"] * 64, {"max_tokens": 4096, "seed": 1, "n": 16}, timeout=60
     )
     assert next(long)["type"] == "token"
     for _ in range(3):
@@ -189,7 +189,7 @@ def test_pieces_make_up_the_text(backend: Backend, model: Model, room: Room) -> 
 def test_a_predictor_that_stops_says_so(backend: Backend, model: Model) -> None:
     with Room(backend) as room:
         long = predict.stream_now(
-            backend, "ann", model.id, ["one"], {"max_tokens": 4096, "n": 16}, timeout=60
+            backend, "ann", model.id, ["one"] * 64, {"max_tokens": 4096, "n": 16}, timeout=60
         )
         next(long)
         room.stop.set()
@@ -225,7 +225,7 @@ def test_others_in_the_queue_have_their_turn(
     stop = threading.Event()
     predictor = Predictor(backend, "desk@here", stop.is_set)
     long = predict.stream_now(
-        backend, "ann", model.id, ["one"], {"max_tokens": 4096, "n": 16}, timeout=60
+        backend, "ann", model.id, ["one"] * 64, {"max_tokens": 4096, "n": 16}, timeout=60
     )
     predictor.serve()  # a message waits in the queue, so it comes back before the text's end
     assert next(long)["type"] == "token"
