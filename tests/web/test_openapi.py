@@ -143,6 +143,8 @@ def test_every_example_works_and_is_answered_as_described(
             if route.method != "GET" or route.rule.endpoint in FINISHED or not ids:
                 ids = records(client, backend, model_files, route)
             response = send(client, route, operation, body, ids, model_files)
+            if route.rule.endpoint in FINISHED:
+                ids = {}  # the others are about a training
             if (route.path, response.status_code) == ("/readyz", 503):
                 continue  # no training worker is here
             assert response.status_code < 400, (route.path, body, response.text)
