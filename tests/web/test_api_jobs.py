@@ -299,3 +299,12 @@ def test_waiting_for_a_finished_job_does_not_wait(client: FlaskClient, job: dict
     tag = client.get(f"{address}?wait=60").headers["ETag"]
     final = client.get(f"{address}?wait=60", headers={"If-None-Match": tag})
     assert final.status_code == 304
+
+
+@pytest.mark.parametrize("priority", ["low", "normal", "high"])
+def test_a_priority_is_taken_as_json_says_it(
+    client: FlaskClient, dataset: str, priority: str
+) -> None:
+    body = {"kind": "train", "dataset": dataset, "priority": priority}
+    assert client.post(URL, json=body).json["priority"] == priority
+    assert refused_fields(client.post(URL, json=body | {"priority": "urgent"})) == [["priority"]]

@@ -55,7 +55,9 @@ class JobFilter(Body):
     """Which jobs: those that fit all of it."""
 
     kind: JobKind | None = about("Only those of this kind.", "train", None)
-    state: JobState | None = about("Only those in this state.", "queued", None)
+    state: Annotated[JobState, Field(strict=False)] | None = about(
+        "Only those in this state.", "queued", None
+    )
     name: str | None = about("Only those whose name contains this.", "les", None)
 
 
@@ -169,7 +171,14 @@ def download(identifier: str) -> Response:
 
 
 @jobs.post("/cancel")
-@describes(answers={200: CancelledAnswer}, body=CancelBody)
+@describes(
+    answers={200: CancelledAnswer},
+    body=CancelBody,
+    examples={
+        "these": {"ids": [JOB_ID]},
+        "all trainings that wait": {"filter": {"kind": "train", "state": "queued"}},
+    },
+)
 def cancel_many() -> Response:
     """Stop the jobs that are named, or all that fit and have not ended."""
     body = read_body(CancelBody)

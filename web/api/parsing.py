@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from lstmcore.errors import ConfigError, FieldError
 from web.operation import about
 from worker.errors import InvalidInput
+from worker.records import Priority
 
 DEEPEST = 16  # a config nests three levels; nothing sensible comes near
 TOO_DEEP = f"it nests deeper than {DEEPEST} levels"
@@ -41,6 +42,10 @@ class Query(BaseModel):
     """A query string or the fields of a form: as `Body`, but everything arrives as text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# Strict models take only members of an enumeration; JSON has only their values.
+AskedPriority = Annotated[Priority, Field(strict=False)]
 
 
 class PageQuery(Query):

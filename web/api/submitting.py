@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from web.api.datasets import create_from_text
-from web.api.parsing import Body, check, idempotency_key, inside
+from web.api.parsing import AskedPriority, Body, check, idempotency_key, inside
 from web.api.predict import PromptBody
 from web.api.shapes import DATASET_ID, MODEL_ID
 from web.auth import current_backend, current_owner
@@ -29,7 +29,7 @@ class TrainBody(Body):
         examples=[{"preset": "tutorial"}],
         json_schema_extra={"x-asked": "TrainConfig"},
     )
-    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
+    priority: AskedPriority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
 
 
 class PredictBody(PromptBody):
@@ -43,7 +43,7 @@ class PredictBody(PromptBody):
         "The answers are a file then: `/jobs/{id}/download`.",
         *(DATASET_ID, None),
     )
-    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
+    priority: AskedPriority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
 
 
 class EvaluateBody(Body):
@@ -54,7 +54,7 @@ class EvaluateBody(Body):
     model: str = about("A model, by id or name.", MODEL_ID)
     dataset: str | None = about("The id of a stored text.", DATASET_ID, None)
     text: str | None = about("Or the text itself.", "what is your name\n", None)
-    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
+    priority: AskedPriority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
 
 
 EXAMPLES = {

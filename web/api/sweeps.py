@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 from pydantic import Field
 
 from web.api.datasets import ListQuery, create_from_text
-from web.api.parsing import Body, idempotency_key, inside, read_body, read_query
+from web.api.parsing import AskedPriority, Body, idempotency_key, inside, read_body, read_query
 from web.api.serialize import respond_json
 from web.api.shapes import (
     DATASET_ID,
@@ -58,7 +58,7 @@ class SweepBody(Body):
         "Of so many trials the best one goes on at each rung; null: all go on.", 3, 3
     )
     seed: int = about("Start of the random numbers.", 0, 0, ge=0, le=2**31 - 1)
-    priority: Priority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
+    priority: AskedPriority = about("Before others of yours, or after.", "normal", Priority.NORMAL)
 
 
 class TrialAnswer(Answer):
