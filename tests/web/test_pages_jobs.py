@@ -14,9 +14,10 @@ from tests.web.html import elements, hidden_fields, job_of, send
 from web.pages.compare import MOST
 from web.pages.failures import FIXES, OTHERWISE, fix
 from web.pages.story import POINTS, Point, thinned
-from worker import datasets, jobs, leases, submissions
+from worker import datasets, jobs, leases, readings, submissions
 from worker.backend import Backend
-from worker.records import JobState, Progress
+from worker.queue import QUEUES
+from worker.records import JobState, Model, Progress
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -212,6 +213,33 @@ def test_a_long_curve_is_thinned_without_losing_its_peaks() -> None:
     assert {curve[0], curve[1234], curve[4321], curve[-1]} <= set(thin)
     assert thin == sorted(thin)
     assert thinned(curve[:10]) == curve[:10]
+
+
+def test_evaluations_and_answers_of_a_whole_text_have_pages(
+    client: FlaskClient, backend: Backend, model: Model
+) -> None:
+    text = datasets.create(backend, "local", name="t", data=TUTORIAL.encode())
+    for submit_one, result, words in (
+        (readings.submit_evaluate, {"loss": 1.0, "unknown_share": 0.25}, ("2.72", "25 %")),
+        (
+            readings.submit_predict,
+            {"prompts": 3, "bytes": 2048, "download": "/api/v1/jobs/x/download"},
+            ("prompts of a text are answered", 'href="/api/v1/jobs/x/download"', "2.0 KiB"),
+        ),
+    ):
+        arguments: dict[str, Any] = {"name": None, "model": model.id, "dataset": text.id}
+        if submit_one is readings.submit_predict:
+            arguments["sampling"] = {}
+        job = submit_one(backend, "local", **arguments)
+        waiting = client.get(f"/jobs/{job.id}")
+        assert waiting.status_code == 200
+        assert "Pause" not in waiting.text
+        claim = leases.claim(backend, QUEUES[job.kind], "somebody")
+        assert claim is not None
+        leases.publish(backend, claim, leases.Publication(JobState.SUCCEEDED, result=result))
+        page = client.get(f"/jobs/{job.id}").text
+        for word in (*words, "Open the model"):
+            assert word in page
 
 
 # -- comparing ------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def _shown(record: Job) -> dict[str, Any]:
 
 
 def _model_of(record: Job) -> Model | None:
-    """The model a training left or a prediction asks; None when there is none (any more)."""
+    """The model a training left or another job asks; None when there is none (any more)."""
     source: Any = record.result if record.kind == "train" else record.config
     reference = (source or {}).get("model")
     if not reference:

@@ -64,8 +64,7 @@ def state_sentence(job: Job) -> str:
         case JobState.FAILED:
             sentence = "It could not be finished."
         case JobState.CANCELLED:
-            kept = result.get("model")
-            sentence = "The model as it was then is kept." if kept else "It left no model."
+            sentence = _cancelled_sentence(job)
     return sentence
 
 
@@ -88,6 +87,13 @@ def _running_sentence(job: Job) -> str:
     return f"{steps}, about {duration(left)} left." if left is not None else f"{steps}."
 
 
+def _cancelled_sentence(job: Job) -> str:
+    if job.kind != "train":
+        return "It was stopped before its end."
+    kept = (job.result or {}).get("model")
+    return "The model as it was then is kept." if kept else "It left no model."
+
+
 def _seconds_worked(job: Job) -> float | None:
     if job.finished_at is None or job.started_at is None:
         return None
@@ -102,7 +108,7 @@ def allowed_actions(job: Job) -> list[Action]:
         return []
     if job.state is JobState.PAUSED:
         return ["resume", "cancel"]
-    if job.pending == "pause" or job.kind == "predict":
+    if job.pending == "pause" or job.kind != "train":
         return ["cancel"]
     return ["pause", "cancel"]
 
@@ -114,6 +120,8 @@ def list_note(job: Job) -> str:
         return "next in line" if place == 1 else f"number {place:,} in line"
     if job.state is JobState.RUNNING and job.progress.eta_seconds is not None:
         return f"about {duration(job.progress.eta_seconds)} left"
+    if job.kind == "evaluate" and job.result:
+        return f"perplexity {perplexity(job.result.get('loss'))}"
     held, trained = job.metrics.get("validation_loss"), job.metrics.get("train_loss")
     if held is not None:
         return f"perplexity {perplexity(held)}"

@@ -96,7 +96,7 @@ async function onState(state) {
 
 function showProgress(data) {
   const progress = data.progress ?? data;
-  const bar = document.querySelector("#job-numbers progress");
+  const bar = document.querySelector("#job-numbers progress, #job-answers progress");
   const running = document.querySelector(".badge.running");
   if (!bar) return;
   if (progress.total_steps) bar.value = Math.min(1, progress.step / progress.total_steps);
@@ -104,7 +104,7 @@ function showProgress(data) {
   figure("epoch", integer(progress.epoch), progress.total_epochs);
   figure("speed", speed(progress.tokens_per_second));
   figure("left", duration(final ? null : progress.eta_seconds));
-  if (progress.total_steps && running) {
+  if (training && progress.total_steps && running) {
     const left = progress.eta_seconds;
     say("sentence", `Step ${integer(progress.step)} of ${integer(progress.total_steps)}` +
       (typeof left === "number" ? `, about ${duration(left)} left.` : "."));
@@ -128,7 +128,8 @@ function showLosses(metrics) {
 function figure(name, words, total) {
   const place = document.querySelector(`[data-figure="${name}"]`);
   if (place && place.textContent !== words) place.textContent = words;
-  if (total) document.querySelector(`[data-note="${name}"]`).textContent = `of ${integer(total)}`;
+  if (!place || !total) return;
+  document.querySelector(`[data-note="${name}"]`).textContent = `of ${integer(total)}`;
 }
 
 function processor({ processor_seconds: used, seconds }) {
