@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -50,6 +51,8 @@ def main() -> None:
         take(browser, url, "/?sample=facts", "start", after=2.5)
         take(browser, url, f"/compare?job={letters}&job={smaller}", "compare", after=1.0)
         take(browser, url, f"/models/{model}", "model", after=2.0)
+        lesson = quote("what is the capital of canada")
+        take(browser, url, f"/models/{model}/inside?text={lesson}", "inside", after=2.0)
         browser.close()
 
 
@@ -94,6 +97,8 @@ def take(
     if name == "model":
         page.fill("#prompt", "what is the capital of canada")
     page.wait_for_timeout(1000 * after)
+    if name == "inside":
+        page.locator("#steps-title").evaluate("title => title.scrollIntoView()")
     session = context.new_cdp_session(page)
     shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
     (FOLDER / f"{name}.webp").write_bytes(base64.b64decode(shot["data"]))

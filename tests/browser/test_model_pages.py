@@ -180,9 +180,11 @@ def test_the_lesson_from_inside_on_a_phone(
     for step in ("capital", "is", "what"):
         page.keyboard.press("ArrowLeft")
         expect(page.locator("#now")).to_contain_text(step)
+    page.locator("[data-strip=cell] span").first.click()
+    expect(page.locator("#cell-words")).to_contain_text("Cell 0 ")
     page.locator("#gates").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#cell-words")).to_contain_text("Cell 1")
+    expect(page.locator("#cell-words")).to_contain_text("Cell 1 ")
     said = page.locator("#cell-words .formula").first.inner_text().replace(MINUS, "-")
     forget, old, let_in, new, memory = map(float, re.findall(r"-?\d+\.\d+", said))
     assert forget * old + let_in * new == pytest.approx(memory, abs=0.03)

@@ -50,7 +50,7 @@ export class Neurons {
       const fit = each.correlation === null ? ""
         : node("span", "fit", `${Math.round(Math.abs(each.correlation) * 100)} %`);
       return node("label", "choice", input, node("b", "", this.name(each)),
-        node("span", "reason", each.reason), fit);
+        node("span", "reason", each.reason.replace(/-(?=\d)/g, "−")), fit);
     }));
   }
 

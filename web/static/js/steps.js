@@ -34,6 +34,10 @@ export class Steps {
     }
     byId("quantity").addEventListener("change", () => this.history());
     byId("history-fold").addEventListener("toggle", () => this.history());
+    byId("history").addEventListener("click", ({ offsetX, offsetY, target }) => {
+      this.go(Math.floor((offsetY / target.clientHeight) * target.height));
+      this.look(Math.min(Math.floor((offsetX / target.clientWidth) * target.width), target.width - 1));
+    });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.history());
   }
 
@@ -43,14 +47,19 @@ export class Steps {
     const { tokens, ids, gates, cells, steps } = told;
     this.most = { cell: Math.min(FULL_MEMORY, largest(gates.cell)) };
     this.embeddingMost = largest(steps.map((step) => step.embedding));
-    this.cell = Math.min(this.cell, cells.length - 1);
+    this.cell = strongest(gates.hidden.at(-1));
     say("vocabulary", number(told.vocabulary_size));
     say("ids", list(ids));
     say("shape", `[${told.embedding_shape.join(", ")}]`);
-    say("shape-words", `${number(tokens.length)} ${tokens.length === 1 ? "token" : "tokens"}, ${told.embedding_shape[1]} numbers each`);
+    say("shape-words", `${number(tokens.length)} ${tokens.length === 1 ? "token" : "tokens"}, ${told.embedding_shape[1]} numbers each${
+      steps[0].embedding.length < told.embedding_shape[1]
+        ? ` (the first ${steps[0].embedding.length} are drawn)` : ""}`);
     say("embed", number(told.embedding_shape[1]));
     say("hidden", number(told.hidden_size));
-    say("scale", this.most.cell > 1 ? `Memory has its full colour at ±${this.most.cell.toFixed(1)}.` : "");
+    say("scale", [
+      cells.length < told.hidden_size ? `The ${cells.length} cells that move most are drawn.` : "",
+      this.most.cell > 1 ? `Memory has its full colour at ±${this.most.cell.toFixed(1)}.` : "",
+    ].join(" "));
     byId("chips").replaceChildren(...steps.map((step, at) => this.chip(step, at)));
     for (const strip of this.strips.values()) {
       strip.style.setProperty("--cells", cells.length);
@@ -79,10 +88,13 @@ export class Steps {
     step.setAttribute("aria-valuetext", visible(this.told.steps[at].token));
     byId("before").disabled = at === 0;
     byId("after").disabled = at === last;
-    [...byId("chips").children].forEach((item, of) => {
+    const chips = byId("chips");
+    [...chips.children].forEach((item, of) => {
       if (of === at) item.firstChild.setAttribute("aria-current", "step");
       else item.firstChild.removeAttribute("aria-current");
     });
+    // not scrollIntoView, which would move the page too
+    chips.scrollTop = chips.children[at].offsetTop - chips.clientHeight / 2;
     const place = `(step ${at + 1} of ${last + 1})`;
     byId("now").replaceChildren("It reads ", word(this.told.steps[at].token), ` ${place}.`);
     this.embedding();
@@ -204,6 +216,11 @@ export class Steps {
     this.playing = 0;
     byId("play").textContent = "Play";
   }
+}
+
+function strongest(values) {
+  const sizes = values.map(Math.abs);
+  return sizes.indexOf(Math.max(...sizes));
 }
 
 function list(ids) {
