@@ -1,5 +1,6 @@
 """Checkpoints that are damaged or missing, and stores that do not take what was trained."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import torch
 from safetensors.torch import load_file
 
 from lstmcore.config import parse_config
 from lstmcore.corpus import read_corpus
-from lstmcore.training import Trainer
+from lstmcore.training import StepDone, Trainer
 from tests.worker.conftest import LINES
 from tests.worker.test_recovery import backdate
 from worker import database, datasets, events, jobs, leases, models, predict, slices, submissions
@@ -130,6 +132,29 @@ def test_a_damaged_checkpoint_costs_a_slice_and_changes_nothing(
     assert weights(models.download(brief, model, tmp_path / "found")) == straight(
         after, tmp_path / "straight"
     )
+
+
+def test_a_training_that_runs_away_fails_with_advice_and_keeps_its_last_checkpoint(
+    brief: Backend, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = one_slice(brief)
+    assert good.checkpoint is not None
+    step = Trainer._train_step
+
+    def spoiled(trainer: Trainer) -> StepDone:
+        with torch.no_grad():
+            trainer.language_model.model.output.bias[0] = math.inf
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "_train_step", spoiled)
+    failed = one_slice(brief)
+    assert failed.state is JobState.FAILED
+    assert "Lower the learning rate" in str((failed.error or {})["message"])
+    assert failed.checkpoint == good.checkpoint
+    brief.store.download(good.checkpoint, tmp_path / "kept.safetensors")
+    corpus = read_corpus(LINES.encode() * 4, "text", layout="text").corpus
+    kept = Trainer.resume(tmp_path / "kept.safetensors", corpus).language_model.model
+    assert all(tensor.isfinite().all() for tensor in kept.tensors().values())
 
 
 def test_without_any_good_checkpoint_the_training_starts_over(brief: Backend, job: Job) -> None:
