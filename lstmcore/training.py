@@ -52,6 +52,7 @@ class Trainer:
         """Use `start` or `resume`."""
         self._state = state
         self._prompts = sample_prompts(corpus, state.batches, state.tokenizer)
+        self._clock = time.perf_counter  # what max_seconds counts
         self._warm = False  # a step was taken in this process, so that the next can be timed
 
     @classmethod
@@ -106,7 +107,7 @@ class Trainer:
         """Everything that happens in a step, in order."""
         state, training = self._state, self.config.training
         model, optimizer, progress = state.model, state.optimizer, state.progress
-        started = time.perf_counter()
+        started = self._clock()
         rate = learning_rate(training, progress.step, progress.total_steps)
         set_learning_rate(optimizer, rate)
         model.train()
@@ -130,7 +131,7 @@ class Trainer:
             state.carried = (after[0].detach(), after[1].detach())  # truncated: no graph goes on
         progress.count_step(value, batch.tokens)
         if training.max_seconds is not None and not progress.timed:
-            seconds = time.perf_counter() - started
+            seconds = self._clock() - started
             progress.time_step(seconds, training.max_seconds, warm=self._warm)
         self._warm = True
         return StepDone(progress.step, self.epoch, value, batch.tokens, rate)
