@@ -86,6 +86,12 @@ def test_an_unknown_preset_is_refused(client: FlaskClient) -> None:
     assert 'id="message-preset"' in response.text
 
 
+def test_a_priority_is_one_of_three(client: FlaskClient, backend: Backend) -> None:
+    job = job_of(send(client, text=TUTORIAL, preset="tutorial", priority="low"))
+    assert jobs.get(backend, "local", job).priority == "low"
+    assert refusal(send(client, text=TUTORIAL, preset="tutorial", priority="now"), "priority")
+
+
 def test_a_refused_name_is_said_beside_it(client: FlaskClient) -> None:
     assert refusal(send(client, text=TUTORIAL, name="n" * 201), "name")
 
@@ -144,7 +150,12 @@ def test_every_setting_has_a_label_and_its_sentence(client: FlaskClient) -> None
 
 
 def test_a_job_can_be_made_again_with_a_change(client: FlaskClient, backend: Backend) -> None:
-    given = {"training.epochs": "3", "training.patience": "off", "model.layers": "2"}
+    given = {
+        "training.epochs": "3",
+        "training.patience": "off",
+        "model.layers": "2",
+        "priority": "high",
+    }
     job = job_of(send(client, text=TUTORIAL * 9, preset="char", name="First", **given))
     page = client.get(f"/?from={job}").text
     filled = {
@@ -156,7 +167,7 @@ def test_a_job_can_be_made_again_with_a_change(client: FlaskClient, backend: Bac
     assert filled == {"model.layers": "2", "training.epochs": "3"}
     dataset = jobs.get(backend, "local", job).dataset
     chosen = [option for option in elements(page, "option") if "selected" in option]
-    assert [option["value"] for option in chosen] == [dataset]
+    assert [option["value"] for option in chosen] == [dataset, "high"]
     fields = hidden_fields(page) | filled | {"dataset": str(dataset), "preset": "char"}
     again = jobs.get(backend, "local", job_of(client.post("/", data=fields)))
     assert again.config == jobs.get(backend, "local", job).config

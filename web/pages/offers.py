@@ -50,6 +50,7 @@ def preset_of(sample: str) -> str:
 def values_like(job: Job) -> dict[str, str]:
     """The form that makes a job like this one: only what its text would not choose is filled in."""
     given: dict[str, str] = {"name": job.name, "dataset": job.dataset or ""}
+    given["priority"] = str(job.priority)
     try:
         dataset = datasets.get(current_backend(), current_owner(), given["dataset"])
         asked = _shortest(job.config, datasets.summary_of(dataset))

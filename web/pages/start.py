@@ -21,7 +21,7 @@ from web.pages.wording import sentence
 from web.security import check_csrf
 from worker import datasets, jobs, models, submissions
 from worker.errors import InvalidInput, NotFound, QuotaExceeded, Unavailable, WorkerError
-from worker.records import Dataset, Job
+from worker.records import Dataset, Job, Priority
 
 LONGEST_AUTOMATIC_NAME = 48
 TOKEN_BYTES = 16
@@ -34,6 +34,7 @@ LABELS = {
     "dataset": "Text from before",
     "preset": "How to read it",
     "init_from": "Go on from",
+    "priority": "Priority",
     "name": "Name",
 }
 
@@ -120,12 +121,21 @@ def _train(given: Mapping[str, str], name: str | None, dataset: str, config: dic
             name=name,
             dataset=dataset,
             config=config,
+            priority=_priority(given),
             idempotency_key=_idempotency_key(given),
         )
     except NotFound as error:  # removed since the page was made
         place = "dataset" if dataset in str(error) else "init_from"
         message = sentence(str(error))
         raise InvalidInput(message, [{"loc": [place], "msg": message}]) from error
+
+
+def _priority(given: Mapping[str, str]) -> Priority:
+    try:
+        return Priority(given.get("priority") or Priority.NORMAL)
+    except ValueError:
+        message = f"Choose {', '.join(Priority)}."
+        raise InvalidInput(message, [{"loc": ["priority"], "msg": message}]) from None
 
 
 def _idempotency_key(given: Mapping[str, str]) -> str | None:
@@ -207,7 +217,10 @@ def _render(
         "preset": given.get("preset", "auto"),
         "sections": groups,
         "help": FIELD_HELP,
-        "open_advanced": touched or bool(given.get("init_from")),
+        "open_advanced": touched
+        or bool(given.get("init_from"))
+        or given.get("priority", "normal") != "normal",
+        "priorities": [str(priority) for priority in Priority],
         "samples": samples(),
         "stored": texts(given.get("dataset", "")),
         "parents": parents(given.get("init_from", "")),
