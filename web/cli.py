@@ -17,6 +17,7 @@ from rich.table import Table
 from web.client import ApiError, Client, Json
 from web.key_commands import audit, keys
 from web.lock import Occupied, locked
+from web.status_command import status
 from web.terminal import (
     connected,
     data_dir_option,
@@ -41,6 +42,7 @@ def main() -> None:
 
 main.add_command(keys)
 main.add_command(audit)
+main.add_command(status)
 
 # ---- the service --------------------------------------------------------------------------------
 

@@ -91,6 +91,10 @@ class Client:
         """End a key."""
         return self._ask("DELETE", f"/keys/{quote(identifier, safe='')}")
 
+    def status(self) -> Json:
+        """Parts, queues, workers, versions."""
+        return self._ask("GET", "/status")
+
     def readiness(self) -> str:
         """Empty when the whole service is ready, else what is missing."""
         response = self._send("GET", "/readyz")

@@ -11,6 +11,7 @@ from web.api.keys import keys
 from web.api.models import models
 from web.api.predict import predict
 from web.api.reference import reference
+from web.api.status import status
 from web.api.sweeps import sweeps
 from web.api.workers import workers
 
@@ -24,6 +25,7 @@ for resource in (
     insights,
     sweeps,
     workers,
+    status,
     keys,
     audit,
     reference,

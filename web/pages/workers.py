@@ -1,9 +1,11 @@
 """`/workers`: who is alive, what they do, how much waits, and how to add more."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from flask import render_template
 
+from web.api.status import skewed
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages
 from worker import census, speed, watching
@@ -44,6 +46,8 @@ def worker_list() -> str:
     return render_template(
         "workers.html",
         workers=alive,
+        version=version("lstmq"),
+        others=skewed(alive or []),
         own=own,
         lately=lately,
         lines=_lines(),
