@@ -11,6 +11,7 @@ import ipaddress
 import os
 import secrets
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,8 +83,11 @@ def protect(app: Flask, settings: Settings) -> None:
 
     @app.after_request
     def add_headers(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+        # In one pass: each look into the headers goes through all of them.
+        said = {name.lower() for name, _ in response.headers}
+        response.headers.extend(
+            [(name, value) for name, value in HEADERS.items() if name.lower() not in said]
+        )
         return response
 
 
@@ -115,6 +119,7 @@ class _SessionInterface(SecureCookieSessionInterface):
         return request.is_secure
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(host: str) -> bool:
     try:
         # A peer's address comes bare (`::1`), a Host header in brackets with a port (`[::1]:8000`).

@@ -6,6 +6,7 @@ Redis is gone, pages show a little less and predictions answer 503, nothing else
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,6 +25,7 @@ COUNTED_SECONDS = 120
 # After Redis failed to answer, ask it again only after a moment: a frozen server must not cost
 # every page its socket timeout.
 SKIP_SECONDS = 2.0
+BELIEVED_SECONDS = 1.0  # how many workers are alive, which is asked with every job
 
 
 class Live:
@@ -38,6 +40,7 @@ class Live:
             decode_responses=True,
         )
         self._skip_until = 0.0
+        self._online: tuple[Counter[str] | None, float] | None = None
 
     def close(self) -> None:
         """Close every connection."""
@@ -69,6 +72,7 @@ class Live:
 
     def report_worker(self, info: WorkerInfo) -> None:
         """Say that this worker is alive; best effort."""
+        self._online = None
         key, value = f"{PREFIX}worker:{info.name}", json.dumps(asdict(info))
         self._try(lambda: self._redis.set(key, value, ex=WORKER_SECONDS))
 
@@ -83,6 +87,7 @@ class Live:
 
     def forget_worker(self, name: str) -> None:
         """Say good-bye, so that nobody waits for the report to expire."""
+        self._online = None
         self._try(lambda: self._redis.delete(f"{PREFIX}worker:{name}", f"{PREFIX}current:{name}"))
 
     def workers(self) -> list[WorkerInfo]:
@@ -103,11 +108,16 @@ class Live:
         ]
 
     def workers_online(self, queue: str = "train") -> int | None:
-        """How many workers of a queue are alive; None: unknown, Redis is down."""
-        try:
-            return sum(worker.queue == queue for worker in self.workers())
-        except Unavailable:
-            return None
+        """How many workers of a queue were alive a second ago; None: unknown, Redis is down."""
+        counted = self._online
+        if counted is None or time.monotonic() > counted[1]:
+            online: Counter[str] | None
+            try:
+                online = Counter(worker.queue for worker in self.workers())
+            except Unavailable:
+                online = None
+            counted = self._online = (online, time.monotonic() + BELIEVED_SECONDS)
+        return None if counted[0] is None else counted[0][queue]
 
     def waiting_messages(self, queue: str) -> int:
         """Messages nobody has taken yet. Raises Unavailable when Redis is down."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from flask import Blueprint, Response, request
 from pydantic import Field
 
+from web.api import polls
 from web.api.datasets import ListQuery
 from web.api.parsing import (
     LONGEST_WAIT_SECONDS,
@@ -135,12 +136,15 @@ def get(identifier: str) -> Response:
     """One job. `?wait=N` waits for its end or, with `If-None-Match`, for the next change."""
     seconds = read_query(JobQuery).wait
     backend, owner = current_backend(), current_owner()
-    job = contract.get(backend, owner, identifier)
-    response = _respond(job)
+    polled = polls.recall(backend, owner, identifier)
+    if polled is None:
+        job = contract.get(backend, owner, identifier)
+        polled = polls.remember(job, _respond(job))
+    response = polled.respond()
     known = request.if_none_match
-    is_news = bool(known) and not known.contains_weak(response.get_etag()[0] or "")
-    if seconds and not job.state.final and not is_news:
-        seen = job.version if known else None
+    is_news = bool(known) and not known.contains_weak(polled.etag)
+    if seconds and not polled.final and not is_news:
+        seen = polled.version if known else None
         with place("poll"):
             response = _respond(contract.wait(backend, owner, identifier, seconds, seen))
     response.make_conditional(request)
