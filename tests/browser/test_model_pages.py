@@ -211,7 +211,7 @@ def test_the_lesson_from_inside_on_a_phone(
     assert complaints == []
 
 
-def test_any_text_is_text_and_a_deleted_model_is_said(
+def test_any_text_is_text_and_what_cannot_be_is_said(
     page: Page, writer: str, service: str, complaints: list[str]
 ) -> None:
     page.goto(f"{writer}/inside")
@@ -226,7 +226,13 @@ def test_any_text_is_text_and_a_deleted_model_is_said(
     assert page.title() == f"Inside {STRANGE} · lstmq"
     keep_picture(page, "inside-strange")
     assert complaints == []
+    # too long a text is refused with what to do, and kept
+    box(page, "Your words").fill("a" * 4001)
+    page.get_by_role("button", name="Look inside").click()
+    expect(page.locator("#look-note")).to_contain_text("shorten it")
+    expect(box(page, "Your words")).to_have_value("a" * 4001)
+    box(page, "Your words").fill("the cat")
     httpx.delete(f"{service}/api/v1{writer}").raise_for_status()
     page.get_by_role("button", name="Look inside").click()
     expect(page.locator("#look-note")).to_contain_text("This model is gone")
-    complaints.clear()  # the browser reports the 404, as it should
+    complaints.clear()  # the browser reports the 422 and the 404, as it should

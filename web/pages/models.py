@@ -50,7 +50,6 @@ def inside_model(reference: str) -> str:
         model=record,
         folder=_folder_record(record),
         text=request.args.get("text", "")[: LONGEST_TEXT["explain"]] or _first_text(record),
-        longest=LONGEST_TEXT["explain"],
         predictors_online=current_backend().live.workers_online("predict"),
         state=_state(record),
     )

@@ -39,6 +39,7 @@ async function sentence(response) {
   const type = response.headers.get("Content-Type") ?? "";
   if (!type.includes("json")) return `The service answered with status ${response.status}.`;
   const problem = await response.json();
+  const said = problem.detail ?? problem.title ?? "";
   const details = (problem.errors ?? []).map((error) => error.msg);
-  return [problem.detail ?? problem.title, ...details].filter(Boolean).join(" ");
+  return [said, ...details.filter((each) => !said.includes(each))].filter(Boolean).join(" ");
 }
