@@ -6,8 +6,7 @@ Redis is gone, pages show a little less and predictions answer 503, nothing else
 
 import json
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,26 +24,25 @@ COUNTED_SECONDS = 120
 # After Redis failed to answer, ask it again only after a moment: a frozen server must not cost
 # every page its socket timeout.
 SKIP_SECONDS = 2.0
-BELIEVED_SECONDS = 1.0  # how many workers are alive, which is asked with every job
+# A page, and the answer to a submit, wait only so long for what they could do without.
+QUICK_SECONDS = 0.15
+# How many workers there are is asked with every poll, and no less true a moment later.
+KNOWN_SECONDS = 1.0
 
 
 class Live:
     """A Redis client that knows our keys."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
+        self._redis, self._quick = _client(url, 1.0), _client(url, QUICK_SECONDS)
         self._skip_until = 0.0
-        self._online: tuple[Counter[str] | None, float] | None = None
+        self._counted: dict[str, int] | None = None  # workers by their queue
+        self._counted_at = float("-inf")
 
     def close(self) -> None:
         """Close every connection."""
         self._redis.close()
+        self._quick.close()
 
     def ping(self) -> None:
         """Raise Unavailable with the reason when Redis does not answer."""
@@ -65,16 +63,18 @@ class Live:
         if not jobs:
             return {}
         keys = [f"{PREFIX}progress:{job}" for job in jobs]
-        found: Any = self._try(lambda: self._redis.mget(keys)) or []
+        found: Any = self._try(lambda: self._quick.mget(keys)) or []
         return {job: json.loads(value) for job, value in zip(jobs, found, strict=False) if value}
 
     # -- workers ----------------------------------------------------------------------------------
 
     def report_worker(self, info: WorkerInfo) -> None:
         """Say that this worker is alive; best effort."""
-        self._online = None
-        key, value = f"{PREFIX}worker:{info.name}", json.dumps(asdict(info))
-        self._try(lambda: self._redis.set(key, value, ex=WORKER_SECONDS))
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.set(f"{PREFIX}worker:{info.name}", json.dumps(asdict(info)), ex=WORKER_SECONDS)
+        pipe.sadd(f"{PREFIX}workers", info.name)
+        self._try(pipe.execute)
+        self._counted_at = float("-inf")
 
     def report_current(self, worker: str, job: str | None, since: float | None = None) -> None:
         """Say what a worker works on, and since when; None: nothing."""
@@ -87,37 +87,50 @@ class Live:
 
     def forget_worker(self, name: str) -> None:
         """Say good-bye, so that nobody waits for the report to expire."""
-        self._online = None
-        self._try(lambda: self._redis.delete(f"{PREFIX}worker:{name}", f"{PREFIX}current:{name}"))
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.delete(f"{PREFIX}worker:{name}", f"{PREFIX}current:{name}")
+        pipe.srem(f"{PREFIX}workers", name)
+        self._try(pipe.execute)
+        self._counted_at = float("-inf")
 
     def workers(self) -> list[WorkerInfo]:
         """Every worker that reported lately, by name. Raises Unavailable when Redis is down."""
         try:
-            keys = sorted(self._redis.scan_iter(match=f"{PREFIX}worker:*", count=500))
-            names = [key.removeprefix(f"{PREFIX}worker:") for key in keys]
-            values: Any = self._redis.mget(keys) if keys else []
-            current: Any = (
-                self._redis.mget([f"{PREFIX}current:{name}" for name in names]) if keys else []
-            )
+            return self._read_workers(self._redis)
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
+
+    def _read_workers(self, client: "redis.Redis") -> list[WorkerInfo]:
+        """Two messages, however much else Redis holds."""
+        members: Any = client.smembers(f"{PREFIX}workers")
+        names = sorted(members)
+        if not names:
+            return []
+        keys = [f"{PREFIX}{what}:{name}" for what in ("worker", "current") for name in names]
+        values: Any = client.mget(keys)
+        reports, currents = values[: len(names)], values[len(names) :]
+        if gone := [name for name, report in zip(names, reports, strict=True) if not report]:
+            client.srem(f"{PREFIX}workers", *gone)
         return [
-            WorkerInfo(**(json.loads(value) | (json.loads(now) if now else {"job": None})))
-            for value, now in zip(values, current, strict=True)
-            if value
+            WorkerInfo(**(json.loads(report) | (json.loads(now) if now else {"job": None})))
+            for report, now in zip(reports, currents, strict=True)
+            if report
         ]
 
     def workers_online(self, queue: str = "train") -> int | None:
-        """How many workers of a queue were alive a second ago; None: unknown, Redis is down."""
-        counted = self._online
-        if counted is None or time.monotonic() > counted[1]:
-            online: Counter[str] | None
-            try:
-                online = Counter(worker.queue for worker in self.workers())
-            except Unavailable:
-                online = None
-            counted = self._online = (online, time.monotonic() + BELIEVED_SECONDS)
-        return None if counted[0] is None else counted[0][queue]
+        """How many workers of a queue are alive, a moment ago; None: unknown, Redis is down."""
+        if time.monotonic() - self._counted_at > KNOWN_SECONDS:
+            self._count_workers()
+        return None if self._counted is None else self._counted.get(queue, 0)
+
+    def _count_workers(self) -> None:
+        found: list[WorkerInfo] | None = self._try(lambda: self._read_workers(self._quick))
+        if found is not None:
+            self._counted_at, self._counted = time.monotonic(), {}
+            for worker in found:
+                self._counted[worker.queue] = self._counted.get(worker.queue, 0) + 1
+        elif time.monotonic() - self._counted_at > WORKER_SECONDS:
+            self._counted = None  # too long ago to be told as news
 
     def waiting_messages(self, queue: str) -> int:
         """Messages nobody has taken yet. Raises Unavailable when Redis is down."""
@@ -156,7 +169,7 @@ class Live:
             raise Unavailable(f"Redis does not answer: {error}") from error
         return {field: float(value) for field, value in found.items()}
 
-    def _try(self, call: Any) -> Any:
+    def _try(self, call: Callable[[], Any]) -> Any:
         if time.monotonic() < self._skip_until:
             return None
         try:
@@ -164,3 +177,13 @@ class Live:
         except redis.RedisError:
             self._skip_until = time.monotonic() + SKIP_SECONDS
             return None
+
+
+def _client(url: str, timeout: float) -> "redis.Redis":
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )

@@ -8,7 +8,7 @@ keeps its best model, so that whatever looks after artifacts looks after them to
 from collections.abc import Iterator
 
 from lstmcore.config import parse_sampling
-from worker import datasets, jobs, models, submissions
+from worker import datasets, jobs, models, repeats, submissions
 from worker.backend import Backend
 from worker.errors import NotFound, WrongState
 from worker.naming import check_name
@@ -90,8 +90,14 @@ def _submit(
     priority: Priority,
     idempotency_key: str | None,
 ) -> Job:
-    trained = models.get(backend, owner, model)
-    text = datasets.get(backend, owner, dataset)
+    request = {"kind": "predict", "name": name, "priority": priority} | task
+    try:
+        trained = models.get(backend, owner, model)
+        text = datasets.get(backend, owner, dataset)
+    except NotFound:
+        if known := repeats.of_what_is_gone(backend, owner, idempotency_key, request):
+            return jobs.get(backend, owner, known)
+        raise
     config: Json = {"model": trained.id, **task}
     # The text, not its id: a text inside a repeated request is another dataset each time.
     content = [text.layout, text.file.sha256]
@@ -102,7 +108,7 @@ def _submit(
         name=check_name(name or f"{trained.name} {words}"),
         config=config,
         dataset=text.id,
-        request={"kind": "predict", "name": name, "text": content} | config,
+        digest=repeats.digest(request, [trained.id, *content]),
         priority=priority,
         idempotency_key=idempotency_key,
     )

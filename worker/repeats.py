@@ -1,17 +1,22 @@
 """Whether a request was accepted before: then what it made is the answer, once more."""
 
+import hashlib
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from worker import database
+from worker.backend import Backend
 from worker.errors import InvalidInput, WrongState
-from worker.records import JobState
+from worker.records import JobState, Json
 
 TABLE = database.jobs
 # A client that got no answer asks again within its own timeout, ten minutes for most.
 REPEAT_SECONDS = 600.0
 REPEATED = "repeated-"
+HALF = 32  # hex digits
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,45 @@ class Attempt:
     repeated: bool
 
 
+def digest(request: Json, content: object) -> str:
+    """What makes a request the same: one half from it, one from what it is about.
+
+    What it is about (a text, a model) may have been deleted when it comes again.
+    """
+    return _half(request) + _half(content)
+
+
+def _half(value: object) -> str:
+    whole = json.dumps(value, sort_keys=True).encode()
+    return hashlib.sha256(whole).hexdigest()[:HALF]
+
+
+def used(backend: Backend, owner: str, idempotency_key: str | None) -> bool:
+    """Whether a job was accepted under this key."""
+    if idempotency_key is None:
+        return False
+    with backend.database.reading() as connection:
+        return connection.execute(_under(owner, idempotency_key)).first() is not None
+
+
+def of_what_is_gone(
+    backend: Backend, owner: str, idempotency_key: str | None, request: Json
+) -> str | None:
+    """The job of an earlier request with this key, though its text or model is gone by now."""
+    if idempotency_key is None:
+        return None
+    with backend.database.reading() as connection:
+        row = connection.execute(_under(owner, idempotency_key)).one_or_none()
+    same = row is not None and row.request_sha256[:HALF] == _half(request)
+    return str(row.id) if row is not None and same else None
+
+
+def _under(owner: str, idempotency_key: str, table: sa.Table = TABLE) -> "sa.Select[Any]":
+    return sa.select(table.c.id, table.c.request_sha256).where(
+        table.c.owner == owner, table.c.idempotency_key == idempotency_key
+    )
+
+
 def known(
     connection: sa.Connection,
     owner: str,
@@ -46,11 +90,7 @@ def known(
     """
     if idempotency_key is None:
         return None
-    row = connection.execute(
-        sa.select(table.c.id, table.c.request_sha256).where(
-            table.c.owner == owner, table.c.idempotency_key == idempotency_key
-        )
-    ).one_or_none()
+    row = connection.execute(_under(owner, idempotency_key, table)).one_or_none()
     if row is None:
         return None
     if row.request_sha256 != digest:

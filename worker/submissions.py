@@ -4,8 +4,6 @@ The record is committed, and only then is the queue told. From there on the job 
 state whatever happens to the message, the queue or the workers.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
@@ -62,9 +60,17 @@ def submit_train(
     `config` is what the user sent; what is missing is chosen from the data. Raises NotFound for the
     dataset, lstmcore's ConfigError, InvalidInput when it cannot fit into memory, QuotaExceeded.
     """
-    quotas.check_stored(backend, owner)
-    text = datasets.get(backend, owner, dataset)
-    asked = continued(backend, owner, config)
+    request = {"kind": "train", "name": name, "config": config, "priority": priority}
+    request |= {"metadata": dict(metadata)} if metadata else {}
+    if not repeats.used(backend, owner, idempotency_key):
+        quotas.check_stored(backend, owner)
+    try:
+        text = datasets.get(backend, owner, dataset)
+        asked = continued(backend, owner, config)
+    except NotFound:
+        if known := repeats.of_what_is_gone(backend, owner, idempotency_key, request):
+            return jobs.get(backend, owner, known)
+        raise
     resolved = resolve_config(asked, datasets.summary_of(text))
     if resolved.preset == "tutorial":
         _check_tutorial(backend, text, resolved)
@@ -76,8 +82,6 @@ def submit_train(
         resolved = resolved.model_copy(update={"init_from": start.id})
     # The text, not its id: a text inside a repeated request is another dataset each time.
     content = [text.layout, text.file.sha256]
-    request = {"kind": "train", "name": name, "text": content, "config": config}
-    request |= {"metadata": dict(metadata)} if metadata else {}
     return accept(
         backend,
         owner,
@@ -85,7 +89,7 @@ def submit_train(
         name=check_name(name or text.name),
         config=resolved.model_dump(mode="json"),
         dataset=dataset,
-        request=request,
+        digest=repeats.digest(request, content),
         metadata=dict(metadata or {}),
         priority=priority,
         idempotency_key=idempotency_key,
@@ -126,21 +130,26 @@ def submit_predict(
             f"give 1 to {MOST_PROMPTS} prompts, not {len(prompts)}",
             [{"loc": ["prompts"], "msg": f"give 1 to {MOST_PROMPTS} prompts"}],
         )
-    trained = models.get(backend, owner, model)
     config: Json = {
-        "model": trained.id,
         "prompts": list(prompts),
         "single": single,
         "sampling": parse_sampling(sampling).model_dump(mode="json"),
     }
+    request = {"kind": "predict", "name": name, "priority": priority} | config
+    try:
+        trained = models.get(backend, owner, model)
+    except NotFound:
+        if known := repeats.of_what_is_gone(backend, owner, idempotency_key, request):
+            return jobs.get(backend, owner, known)
+        raise
     return accept(
         backend,
         owner,
         kind="predict",
         name=check_name(name or f"{trained.name} predicts"),
-        config=config,
+        config={"model": trained.id} | config,
         dataset=None,
-        request={"kind": "predict", "name": name} | config,
+        digest=repeats.digest(request, trained.id),
         priority=priority,
         idempotency_key=idempotency_key,
     )
@@ -173,7 +182,7 @@ def accept(
     name: str,
     config: Json,
     dataset: str | None,
-    request: Json,
+    digest: str,
     priority: Priority,
     idempotency_key: str | None,
     expectation: speed.Expectation | None = None,
@@ -182,9 +191,6 @@ def accept(
     trial: repeats.TrialOf | None = None,
 ) -> Job:
     """Record a job, unless the same request made it before, and tell the queue."""
-    if priority is not Priority.NORMAL:
-        request = request | {"priority": priority}
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     identifier = new_id("job")
     if attempt and attempt.repeated and idempotency_key is None:
         idempotency_key = f"{repeats.REPEATED}{identifier}"

@@ -6,6 +6,7 @@ import sys
 
 from flask.testing import FlaskClient
 
+from tests.processes import eventually
 from tests.web.answers import problem_of
 from worker.backend import Backend
 from worker.records import WorkerInfo
@@ -69,7 +70,7 @@ def test_workers_are_listed_and_name_a_job_only_to_its_owner(
         "two": job["id"],
         "three": None,
     }
-    assert client.get(f"/api/v1/jobs/{job['id']}").json["workers_online"] == 3
+    eventually(lambda: client.get(f"/api/v1/jobs/{job['id']}").json["workers_online"] == len(found))
 
 
 SCRIPT = """

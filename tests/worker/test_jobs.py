@@ -7,11 +7,12 @@ import pytest
 
 from lstmcore.errors import ConfigError
 from tests.worker.conftest import LINES, Submit
+from tests.worker.publishing import one_slice
 from tests.worker.test_leases import claimed
-from worker import datasets, jobs, submissions
+from worker import datasets, jobs, models, submissions
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, QuotaExceeded, WrongState
-from worker.records import JobState
+from worker.records import Job, JobState
 
 
 def test_a_submitted_job_is_queued_with_a_complete_configuration(submit: Submit) -> None:
@@ -48,6 +49,53 @@ def test_the_same_idempotency_key_is_the_same_job(backend: Backend) -> None:
     with pytest.raises(InvalidInput, match="Idempotency-Key"):
         submit("two")
     assert len(jobs.list_page(backend, "ann").data) == 1
+
+
+def test_a_request_is_known_again_after_its_text_was_deleted(backend: Backend) -> None:
+    text = datasets.create(backend, "ann", name="text", data=LINES.encode())
+
+    def ask(name: str) -> Job:
+        return submissions.submit_train(
+            backend,
+            "ann",
+            name=name,
+            dataset=text.id,
+            config={"preset": "tutorial"},
+            idempotency_key="k",
+        )
+
+    first = ask("first")
+    jobs.cancel(backend, "ann", first.id)
+    datasets.delete(backend, "ann", text.id)
+    assert ask("first").id == first.id
+    with pytest.raises(NotFound):
+        ask("another")
+
+
+def test_a_prediction_is_known_again_after_its_model_was_deleted(
+    backend: Backend, submit: Submit
+) -> None:
+    submit()
+    one_slice(backend, last=True)
+    (model,) = models.list_page(backend, "ann").data
+
+    def ask(prompt: str) -> Job:
+        return submissions.submit_predict(
+            backend,
+            "ann",
+            name=None,
+            model=model.id,
+            prompts=[prompt],
+            sampling={},
+            idempotency_key="k",
+        )
+
+    first = ask("a")
+    jobs.cancel(backend, "ann", first.id)
+    models.delete(backend, "ann", model.id)
+    assert ask("a").id == first.id
+    with pytest.raises(NotFound):
+        ask("b")
 
 
 def test_owners_do_not_see_each_other(backend: Backend, submit: Submit) -> None:
