@@ -13,22 +13,18 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from benchmarks.silence import silent_backend
 from worker import database, jobs, leases, quotas, recovery, scheduling, transitions
-from worker.backend import Backend, open_backend
+from worker.backend import Backend
 from worker.database import now
 from worker.leases import Publication
 from worker.records import JobState, Json, Priority, Progress, StoredFile
-from worker.settings import Settings
 
 SIZES = (1_000, 10_000, 100_000)
 OWNERS = 50
@@ -39,45 +35,14 @@ BATCH = 5_000
 Operation = Callable[[], object]
 
 
-class SilentLive:
-    """No Redis: only the records are measured."""
-
-    def count(self, *_fields: object) -> None:
-        """Nobody counts."""
-
-    def progress(self, _jobs: object) -> Json:
-        return {}
-
-    def waiting_messages(self, _queue: str) -> int:
-        return 10**9  # the queue is full: nothing is announced again
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class SilentDoorbell:
-    """Rings nowhere."""
-
-    def ring(self, _queue: str) -> bool:
-        return True
-
-    ring_soon = ring
-
-
 def main() -> None:
     """Print both tables."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--database", default="", help="SQLAlchemy URL; empty: SQLite")
     arguments.add_argument("--waiting", type=int, default=200, help="jobs that wait; -1: all")
     given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lstmq-bench-") as folder:
-        settings = Settings(
-            data_dir=Path(folder), database_url=given.database, redis_url="redis://127.0.0.1:1"
-        )
-        live: Any = SilentLive()
-        bell: Any = SilentDoorbell()
-        with closing(replace(open_backend(settings), live=live, doorbell=bell)) as backend:
-            measure_all(backend, given.waiting)
+    with silent_backend(database_url=given.database) as (backend, _):
+        measure_all(backend, given.waiting)
 
 
 def measure_all(backend: Backend, waiting: int) -> None:

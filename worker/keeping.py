@@ -76,7 +76,8 @@ class LeaseKeeper:
 
     def report(self, progress: Progress, metrics: Json) -> None:
         """What the next tick shows to those who watch."""
-        self.progress, self.metrics = progress, metrics
+        # What a lost holder has shown is not taken back: it is passed again soon.
+        self.progress, self.metrics = progress.not_behind(self._claim.job.progress), metrics
 
     def settle(self) -> None:
         """Write the events that are left. Raises LeaseLost when the slice must not be published."""

@@ -44,6 +44,7 @@ class Claim:
     epoch: int
     owner: str  # who holds it: a worker and the message it works on
     request_id: str | None = None  # of the request that submitted the job, for log lines
+    waited_seconds: float = 0.0  # in the queue before this slice
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def claim(backend: Backend, kind: JobKind, owner: str) -> Claim | None:
             return None
         served_now(connection, row.owner)
         job = transitions.read_job(row)
-        return Claim(job, epoch=row.lease_epoch, owner=owner, request_id=row.request_id)
+        waited = max(0.0, row.served_at - row.waiting_since)
+        return Claim(job, row.lease_epoch, owner, row.request_id, waited)
 
 
 def renew(backend: Backend, claim: Claim, progress: Progress, metrics: Json) -> str | None:
@@ -142,7 +144,7 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
         pending = _held(connection, claim)
         values: Json = {
             "slices": jobs.c.slices + 1,
-            "progress": transitions.progress_json(publication.progress),
+            "progress": publication.progress,
             "metrics": publication.metrics,
             "attempts": 0,
             "lost_leases": 0,
@@ -158,12 +160,15 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
         state = publication.state
         if state is JobState.RUNNING and pending == "cancel":
             state = JobState.CANCELLED
+        if not state.final:
+            answers.append(connection, job.id, publication.answers)
+            # A slice that was done again shows what was seen already until it is further.
+            values["progress"] = publication.progress.not_behind(job.progress)
+        values["progress"] = transitions.progress_json(values["progress"])
         if publication.slice is not None:
             data = publication.slice | {"number": job.slices + 1}
             events.append(connection, job.id, "slice", data, f"slice:{job.slices + 1}")
             quotas.add_training(connection, job.owner, data.get("seconds", 0.0))
-        if not state.final:
-            answers.append(connection, job.id, publication.answers)
         if state.final:
             stopped = "cancelled" if state is JobState.CANCELLED else publication.stopped
             row = transitions.finish(

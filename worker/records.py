@@ -5,7 +5,7 @@ Nothing here touches a database, a queue or a tensor. A record is changed only b
 the Unix epoch by the database's clock; losses are nats a token.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -75,6 +75,12 @@ class Progress:
     total_epochs: int | None = None
     tokens_per_second: float | None = None
     eta_seconds: float | None = None
+
+    def not_behind(self, shown: "Progress") -> "Progress":
+        """This progress, its steps and epochs no fewer than those shown before."""
+        if shown.step <= self.step:
+            return self
+        return replace(self, step=shown.step, epoch=max(shown.epoch, self.epoch))
 
     @property
     def fraction(self) -> float:

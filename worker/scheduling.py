@@ -94,6 +94,17 @@ def next_one(connection: sa.Connection, kind: str) -> Any:
     return connection.execute(fairest).one_or_none() or connection.execute(any_one).one_or_none()
 
 
+def slices_a_turn(connection: sa.Connection, kind: str, owner: str) -> int:
+    """How many slices all workers do until a job of this owner, which has one now, has the next.
+
+    Owners take turns, and so do the jobs of each. Of a long queue only its beginning is looked at.
+    """
+    unfinished = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
+    query = sa.select(jobs.c.owner).where(unfinished, jobs.c.kind == kind).limit(LONG_QUEUE)
+    found = connection.scalars(query).all()
+    return len({owner, *found}) * max(1, found.count(owner))
+
+
 def served_now(connection: sa.Connection, owner: str) -> None:
     """Put an owner behind the others."""
     statement = insert(connection, owners).values(owner=owner, served_at=now())

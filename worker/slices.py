@@ -23,13 +23,14 @@ from lstmcore.encoding import trim_cache
 from lstmcore.errors import CheckpointError, LSTMError
 from lstmcore.model_record import FILES
 from lstmcore.sampling import LanguageModel, load_model
-from lstmcore.training import Evaluated, Sampled, StepDone, Trainer
-from worker import datasets, leases, models, resources, shutdown
+from lstmcore.training import Trainer
+from worker import datasets, leases, models, scheduling, shutdown
 from worker.backend import Backend
 from worker.beats import Heart
 from worker.errors import Damaged, StoreError
 from worker.keeping import LeaseKeeper
-from worker.records import Job, JobState, Json, Progress, StoredFile
+from worker.meter import Meter, Pace
+from worker.records import Job, JobState, Json, StoredFile
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class LiveTrainer:
     slices: int  # published when it was kept: it must be the newest
     checkpoint: StoredFile | None  # the published one that it goes on from
     save_seconds: float = 0.0
+    seconds_a_step: float | None = None
 
 
 class SliceRunner:
@@ -139,14 +141,17 @@ class SliceRunner:
         self, claim: leases.Claim, live: LiveTrainer, folder: Path, keeper: LeaseKeeper
     ) -> leases.Publication:
         """Step until the slice is over, then write its files into the store."""
-        trainer, meter = live.trainer, Meter(live.trainer, claim.job.metrics)
         seconds = max(
             self._backend.settings.slice_seconds, SLICES_PER_SAVE_COST * live.save_seconds
         )
+        pause = self._pause(claim, seconds) + live.save_seconds
+        pace = Pace(seconds, pause, live.seconds_a_step)
+        trainer, meter = live.trainer, Meter(live.trainer, claim.job.metrics, pace)
         for item in trainer.run():
             meter.note(item, keeper)
             if keeper.should_stop or shutdown.begun() or meter.seconds > seconds:
                 break
+        live.seconds_a_step = meter.seconds_a_step
         began_saving = time.monotonic()
         checkpoint, candidate = self._store_files(claim, trainer, meter, folder)
         live.save_seconds = time.monotonic() - began_saving
@@ -168,6 +173,15 @@ class SliceRunner:
                 **meter.used(),
             },
         )
+
+    def _pause(self, claim: leases.Claim, slice_seconds: float) -> float:
+        """How long the job will most likely wait after a slice: as before it, the first apart."""
+        if claim.job.slices:
+            return claim.waited_seconds
+        with self._backend.database.reading() as connection:
+            turn = scheduling.slices_a_turn(connection, claim.job.kind, claim.job.owner)
+        workers = self._backend.live.workers_online("train") or 1
+        return max(0.0, turn / workers - 1) * slice_seconds
 
     def _store_files(
         self, claim: leases.Claim, trainer: Trainer, meter: "Meter", folder: Path
@@ -211,70 +225,6 @@ class SliceRunner:
             self._backend.store.delete(*stale)
         except StoreError as error:
             log.warning("left behind: %s", error)
-
-
-class Meter:
-    """Turns what a trainer yields into progress, metrics and events."""
-
-    def __init__(self, trainer: Trainer, metrics: Json) -> None:
-        self._trainer = trainer
-        self._began = time.monotonic()
-        self.tokens = 0
-        self._processor_began = resources.processor_seconds()
-        self._most_bytes = 0
-        self._at_step: dict[int, Json] = {}
-        self.first_step = trainer.step
-        self.metrics: Json = dict(metrics)
-
-    @property
-    def seconds(self) -> float:
-        """How long this slice has trained."""
-        return time.monotonic() - self._began
-
-    def note(self, item: StepDone | Evaluated | Sampled, keeper: LeaseKeeper) -> None:
-        """Take one item of the run in."""
-        if isinstance(item, StepDone):
-            self.tokens += item.tokens
-            if not self._trainer.history:
-                self.metrics["train_loss"] = item.loss
-            keeper.report(self.progress(), self.metrics)
-        elif isinstance(item, Evaluated):
-            self._most_bytes = max(self._most_bytes, resources.resident_bytes())
-            self.metrics = {
-                "train_loss": item.train_loss,
-                "validation_loss": item.validation_loss,
-                "validation_perplexity": item.perplexity,
-            }
-            self._at_step[item.step] = self.metrics
-            data = {"step": item.step, "epoch": item.epoch, "is_best": item.is_best} | self.metrics
-            keeper.tell("metrics", data, f"metrics:{item.step}")
-        else:
-            keeper.tell("sample", {"step": item.step, "text": item.text}, f"sample:{item.step}")
-
-    def metrics_at(self, step: int | None) -> Json:
-        """The metrics measured at a step of this slice, else the newest ones."""
-        return self._at_step.get(step or 0, self.metrics) | {"step": step}
-
-    def used(self) -> Json:
-        """What the slice read and what it used of the machine."""
-        return {
-            "processor_seconds": round(resources.processor_seconds() - self._processor_began, 3),
-            "memory_bytes": max(self._most_bytes, resources.resident_bytes()),
-        }
-
-    def progress(self) -> Progress:
-        """Where the training is now."""
-        trainer, steps = self._trainer, self._trainer.step - self.first_step
-        a_step = self.seconds / steps if steps else None
-        left = (trainer.total_steps or trainer.step) - trainer.step
-        return Progress(
-            step=trainer.step,
-            total_steps=trainer.total_steps,
-            epoch=trainer.epoch,
-            total_epochs=trainer.total_epochs,
-            tokens_per_second=round(self.tokens / self.seconds, 1) if steps else None,
-            eta_seconds=round(a_step * left, 1) if a_step is not None else None,
-        )
 
 
 def _tell_damage(

@@ -10,6 +10,7 @@ from tests.worker.conftest import Submit
 from worker import events, jobs, leases, models, recovery
 from worker.backend import Backend
 from worker.errors import LeaseLost
+from worker.keeping import LeaseKeeper
 from worker.leases import Claim, Publication
 from worker.records import JobState, Progress, StoredFile
 
@@ -196,3 +197,19 @@ def test_every_change_of_a_record_raises_its_version(backend: Backend, submit: S
     leases.publish(backend, claim, more(2))
     versions.append(jobs.get(backend, "ann", job.id).version)
     assert versions == sorted(set(versions))
+
+
+def test_shown_progress_is_not_taken_back(backend: Backend, submit: Submit) -> None:
+    """What a lost holder had shown stays until its heir is further; the end says the truth."""
+    submit()
+    lost = claimed(backend)
+    leases.renew(backend, lost, Progress(step=70, total_steps=100, epoch=7), {})
+    leases.give_back(backend, lost.owner, "signal 9")
+    heir = claimed(backend)
+    with LeaseKeeper(backend, heir, "worker") as keeper:
+        keeper.report(Progress(step=10, total_steps=100, eta_seconds=9.0), {})
+        assert keeper.progress == Progress(step=70, total_steps=100, epoch=7, eta_seconds=9.0)
+    shorter = Publication(JobState.RUNNING, Progress(step=50, total_steps=100))
+    assert leases.publish(backend, heir, shorter).progress.step == 70
+    last = Publication(JobState.SUCCEEDED, Progress(step=60, total_steps=100))
+    assert leases.publish(backend, claimed(backend), last).progress.step == 60
