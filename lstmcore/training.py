@@ -124,7 +124,7 @@ class Trainer:
             value = loss.item()
             if not (math.isfinite(value) and math.isfinite(norm.item())):
                 raise TrainingError.diverged(progress.step + 1, rate)  # nothing has changed yet
-        if training.clip_norm > 0:
+        if 0 < training.clip_norm < norm.item():
             utils.clip_grads_with_norm_(model.parameters(), training.clip_norm, norm)
         optimizer.step()
         if state.batches.carries_state:
