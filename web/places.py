@@ -19,7 +19,7 @@ Kind = Literal["stream", "poll", "prediction", "body"]
 PLACES: dict[Kind, int] = {
     "stream": 256,  # pages and programs that watch; they sleep most of the time (`web.watching`)
     "poll": 48,  # `?wait=N`, `Prefer: wait=N`
-    "prediction": 64,  # answers that a predictor works on
+    "prediction": 128,  # answers that a predictor works on
     "body": 16,  # large bodies on their way in, each in memory or read from a spool file
 }
 # What is left for everything that does not wait.
