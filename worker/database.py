@@ -23,6 +23,7 @@ from worker.tables import (
     answers,
     audit,
     datasets,
+    deliveries,
     events,
     jobs,
     keys,
@@ -32,6 +33,7 @@ from worker.tables import (
     sessions,
     sweeps,
     usage,
+    webhooks,
 )
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "answers",
     "audit",
     "datasets",
+    "deliveries",
     "events",
     "insert",
     "jobs",
@@ -50,10 +53,11 @@ __all__ = [
     "sessions",
     "sweeps",
     "usage",
+    "webhooks",
 ]
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 

@@ -19,7 +19,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from worker import counters, events, halving, logs, retention, transitions
+from worker import counters, delivery, events, halving, logs, retention, transitions
 from worker.backend import Backend, open_backend
 from worker.database import jobs, now
 from worker.errors import Unavailable
@@ -188,15 +188,21 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     backend = open_backend()
-    # In a thread of its own: a cancel must not wait for the listing of a large store.
-    cleaning = threading.Thread(
-        target=retention.run_for_ever, args=(backend, stop), name="retention", daemon=True
-    )
-    cleaning.start()
+    # In threads of their own: a cancel must not wait for a large store's list, or for an address.
+    beside = [
+        threading.Thread(target=work, args=(backend, stop), name=name, daemon=True)
+        for name, work in (
+            ("retention", retention.run_for_ever),
+            ("webhooks", delivery.run_for_ever),
+        )
+    ]
+    for thread in beside:
+        thread.start()
     try:
         run_for_ever(backend, stop)
     finally:
-        cleaning.join(timeout=CLEANING_SECONDS)
+        for thread in beside:
+            thread.join(timeout=CLEANING_SECONDS)
         backend.close()
 
 

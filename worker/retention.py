@@ -17,7 +17,7 @@ import threading
 
 import sqlalchemy as sa
 
-from worker import audit, sessions
+from worker import audit, sessions, webhooks
 from worker.backend import Backend
 from worker.database import datasets, jobs, now
 from worker.errors import StoreError, Unavailable
@@ -129,6 +129,7 @@ def run_for_ever(backend: Backend, stop: threading.Event) -> None:
             removed = collect(backend)
             audit.prune(backend, keep.keep_audit_days)
             sessions.prune(backend)
+            webhooks.prune(backend)
         except (StoreError, Unavailable) as error:
             log.warning("not cleaned up: %s", error)
         else:

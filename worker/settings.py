@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     max_training_bytes: int = Field(
         4096 * MEBIBYTE, ge=1, description="Estimated memory above which a training is refused."
     )
+    webhook_private_networks: bool = Field(
+        False, description="Whether webhooks may reach addresses that are not public."
+    )
 
     @field_validator("api_keys", mode="before")
     @classmethod

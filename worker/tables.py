@@ -237,3 +237,35 @@ audit = sa.Table(
     sa.Index("audit_by_time", "created_at", "id"),
     sa.Index("audit_by_owner", "owner", "created_at", "id"),
 )
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("owner", sa.String(100), nullable=False),
+    sa.Column("url", sa.String(2000), nullable=False),
+    sa.Column("secret", sa.String(100), nullable=False),
+    sa.Column("idempotency_key", sa.String(200)),
+    sa.Column("request_sha256", sa.String(64)),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.UniqueConstraint("owner", "idempotency_key", name="one_webhook_an_idempotency_key"),
+    sa.Index("webhooks_by_owner", "owner", "created_at", "id"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column(
+        "webhook", sa.String(40), sa.ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("type", sa.String(60), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", sa.Double),
+    sa.Column("delivered_at", sa.Double),
+    sa.Column("problem", sa.String(300)),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Index("deliveries_by_webhook", "webhook", "created_at", "id"),
+    sa.Index("deliveries_due", "due_at"),
+)

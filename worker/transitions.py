@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker import events, models, scheduling
+from worker import events, models, scheduling, webhooks
 from worker.database import answers, jobs, now
 from worker.records import Job, JobState, Json, Progress, StoredFile
 
@@ -103,7 +103,10 @@ def finish(
         )
         checkpoint = row.checkpoint["key"] if row.checkpoint else None
         final["result"] = {"model": model, "checkpoint": checkpoint, "stopped": stopped}
-    return change(connection, jobs.c.id == row.id, **final)
+    ended = change(connection, jobs.c.id == row.id, **final)
+    if ended is not None:
+        webhooks.job_ended(connection, ended)
+    return ended
 
 
 def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None = None) -> Job:

@@ -20,8 +20,9 @@ from tests.web.answers import TUTORIAL, import_model
 from web import create_app
 from web.api.shapes import DATASET_ID, JOB_ID, MODEL_ID
 from web.api.sweeps import SWEEP_ID
+from web.api.webhooks import WEBHOOK_ID
 from web.openapi.document import SURFACES, Route, build, routes
-from worker import keys, models
+from worker import keys, models, webhooks
 from worker.backend import Backend
 from worker.settings import Settings
 
@@ -140,6 +141,8 @@ def test_every_example_works_and_is_answered_as_described(
         for body in bodies(operation):
             for model in models.list_page(backend, "local", name="greetings").data:
                 models.delete(backend, "local", model.id)
+            for webhook in webhooks.list_page(backend, "local", limit=100).data[1:]:
+                webhooks.delete(backend, "local", webhook.id)
             if route.method != "GET" or route.rule.endpoint in FINISHED or not ids:
                 ids = records(client, backend, model_files, route)
             response = send(client, route, operation, body, ids, model_files)
@@ -170,8 +173,10 @@ def records(
     sweep = client.post("/api/v1/sweeps", json=space).json["id"]
     if route.rule.endpoint == "api.sweeps.delete":
         assert client.post(f"/api/v1/sweeps/{sweep}/cancel").status_code == 200
+    hook = client.post("/api/v1/webhooks", json={"url": "https://example.com"}).json["id"]
     key, _ = keys.create(backend, owner="local")
-    return {DATASET_ID: dataset, JOB_ID: job, MODEL_ID: model.id, KEY_ID: key.id, SWEEP_ID: sweep}
+    made = {SWEEP_ID: sweep, WEBHOOK_ID: hook, KEY_ID: key.id}
+    return made | {DATASET_ID: dataset, JOB_ID: job, MODEL_ID: model.id}
 
 
 def bodies(operation: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from web.api.predict import predict
 from web.api.reference import reference
 from web.api.status import status
 from web.api.sweeps import sweeps
+from web.api.webhooks import webhooks
 from web.api.workers import workers
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -26,6 +27,7 @@ for resource in (
     sweeps,
     workers,
     status,
+    webhooks,
     keys,
     audit,
     reference,

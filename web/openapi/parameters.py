@@ -15,6 +15,7 @@ IDENTIFIERS = {
     "api.jobs": ("job", JOB_ID),
     "api.events": ("job", JOB_ID),
     "api.sweeps": ("sweep", "sweep-2a4c6e8f0b1d3f5a7c9e"),
+    "api.webhooks": ("webhook", "hook-1b2c3d4e5f60718293a4"),
     "api.keys": ("key", "key-0a1b2c3d4e5f60718293"),
     "openai.files": ("file", f"file-{DATASET_ID.partition('-')[2]}"),
     "openai.jobs": ("fine-tuning job", fine_tuning_id(JOB_ID)),
