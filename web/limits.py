@@ -7,6 +7,7 @@ what arrives within that second.
 """
 
 import ipaddress
+import logging
 import math
 import threading
 import time
@@ -18,6 +19,8 @@ from web.auth import current_caller, throttle_failures
 from worker.backend import Backend
 from worker.errors import QuotaExceeded
 from worker.live import Live
+
+log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 SHARE_SECONDS = 1.0
@@ -117,8 +120,9 @@ class Limiter:
                     if count is not None and count.minute == minute:
                         count.told += untold[name]
                         count.others = max(count.others, total - count.told)
-        except ValueError:
-            pass  # the connection was closed meanwhile: the process ends
+        except Exception as error:  # noqa: BLE001 - the client is no client once it is closed
+            # Mostly the process ends just now; the limit of this process holds in any case.
+            log.info("counts were not shared: %r", error)
         finally:
             self._sharing = False
 
