@@ -1,6 +1,6 @@
 """How fast the service answers, beside what people would use instead; everything in one run.
 
-    make bench-serving            (or: python -m benchmarks.serving --litserve PYTHON)
+    python -m benchmarks.serving --litserve PYTHON
 
 - Next words over HTTP through the queue, of a 1x128 model that is warm, against LitServe with the
   same model in its own process, at 1 and at 64 clients; in turns, three rounds, the median.

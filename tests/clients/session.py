@@ -138,7 +138,7 @@ def stopping(client: OpenAI, file: str) -> None:
         answer = client.completions.create(
             model=saved.fine_tuned_model_checkpoint, prompt="what is the capital of", max_tokens=1
         )
-        assert answer.choices[0].text
+        assert answer.usage.prompt_tokens == 5  # what comes of it depends on when it was paused
         assert client.fine_tuning.jobs.resume(job.id).status in ("queued", "running")
         refused(openai.BadRequestError, lambda: client.fine_tuning.jobs.resume(job.id))
     assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
