@@ -38,9 +38,11 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=1800.0, help="no new fault after these")
     parser.add_argument("--postgres", action="store_true", help="records in a Postgres of its own")
+    parser.add_argument("--each", action="store_true", help="every kind of fault once, in order")
     asked = parser.parse_args()
+    order = list(FAULTS) if asked.each else None
     with database(asked.postgres) as url:
-        problems, text = round_of_faults(asked.seed, asked.faults, asked.seconds, url)
+        problems, text = round_of_faults(asked.seed, asked.faults, asked.seconds, url, order)
     sys.stdout.write(text + "\n")
     return 1 if problems else 0
 
@@ -57,9 +59,13 @@ def database(in_postgres: bool) -> Iterator[str]:
 
 
 def round_of_faults(
-    seed: int, count: int, seconds: float, database_url: str = ""
+    seed: int,
+    count: int,
+    seconds: float,
+    database_url: str = "",
+    order: list[str] | None = None,
 ) -> tuple[list[str], str]:
-    """Run one round; what was broken and the report."""
+    """Run one round, of the seed's faults or of those in `order`; what was broken, the report."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     folder = Path(tempfile.mkdtemp(prefix="lstmq-"))
     with (
@@ -68,7 +74,7 @@ def round_of_faults(
     ):
         system = System(service, ledger, random.Random(seed), database_url)  # noqa: S311
         try:
-            attack(system, seed, count, time.monotonic() + seconds)
+            attack(system, seed, count, time.monotonic() + seconds, order)
             checks = Checks(system, folder)
             checks.run()
             text = report(system, checks, seed)
@@ -82,15 +88,21 @@ def round_of_faults(
     return checks.problems, text
 
 
-def attack(system: System, seed: int, count: int, deadline: float) -> None:
+def attack(system: System, seed: int, count: int, deadline: float, order: list[str] | None) -> None:
     """Do the seed's faults one after the other while there is always work."""
     draw = random.Random(f"faults {seed}")  # noqa: S311
     names, shares = list(FAULTS), [share for _, share in FAULTS.values()]
     attacker = Attack(system)
     system.keep_busy()
     done = skipped = 0
+    count = count if order is None else len(order)
     while done < count and skipped <= count and time.monotonic() < deadline:
-        (name,) = draw.choices(names, shares)
+        if order is None:
+            (name,) = draw.choices(names, shares)
+        elif done + skipped < len(order):
+            name = order[done + skipped]
+        else:
+            break
         pause, double = draw.uniform(0.0, 1.5), draw.random() < DOUBLE_FAULTS
         system.keep_busy()
         time.sleep(pause)
