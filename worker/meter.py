@@ -4,6 +4,7 @@ The remaining time is that of the training and of the waiting in between: a job 
 workers with others waits after every slice, most likely as long as it has waited before this one.
 """
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ class Pace:
     def eta(self, left_seconds: float, into_slice: float) -> float:
         """Seconds until a training ends that has `left_seconds` of steps before it."""
         later = max(0.0, left_seconds - max(0.0, self.slice_seconds - into_slice))
-        return round(left_seconds + later / self.slice_seconds * self.pause_seconds, 1)
+        pauses = math.ceil(later / self.slice_seconds)  # what is not done now waits a whole turn
+        return round(left_seconds + pauses * self.pause_seconds, 1)
 
 
 class Meter:
