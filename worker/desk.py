@@ -121,7 +121,8 @@ class Desk:
     def _exchange(self) -> None:
         """Send what is to be sent and take what can be taken, if it is time for either."""
         now = time.monotonic()
-        if self._groups and not self._urgent and now - self._looked_at < LOOK_SECONDS:
+        busy = bool(self._groups) or len(self._lines) > 0
+        if busy and not self._urgent and now - self._looked_at < LOOK_SECONDS:
             return
         watched: list[Ask] = []
         if now - self._watched_at > WATCH_SECONDS:
@@ -146,6 +147,7 @@ class Desk:
             ask = self._asks.wait(min(left, IDLE_SECONDS))
             if ask is not None:
                 self._take(ask)
+                self._looked_at = time.monotonic()  # answered first, then looked for others
             return False
         asks, _ = self._asks.exchange(self._name, [], AT_ONCE, [], listening=False)
         for ask in asks:
