@@ -46,7 +46,7 @@ $(VENV)/clients/%/installed: | $(BIN)/python
 test-api: $(VENV)/installed-dev ## schemathesis: every answer of the API is one that its document describes
 	@$(BIN)/python -m pytest -q tests/api
 
-test-compose: $(VENV)/installed-dev ## build the images, bring them up, train a job, take them down
+test-compose: $(VENV)/installed-dev $(VENV)/clients/1.30.0/installed $(VENV)/clients/3.54.0/installed ## build the images, bring them up, train a job, take them down
 	@$(BIN)/python -m pytest -q -s tests/compose
 
 test-hostile: $(VENV)/installed-dev ## slow clients, dropped connections and broken uploads

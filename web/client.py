@@ -44,6 +44,16 @@ class Client:
         with path.open("rb") as file:
             return self._ask("POST", "/datasets", data=fields, files={"file": (path.name, file)})
 
+    def create_text(self, name: str, text: str) -> Json:
+        """Store a text as a dataset."""
+        return self._ask("POST", "/datasets", json={"name": name, "text": text})
+
+    def events(self, identifier: str) -> list[Json]:
+        """The newest events of a job's story, oldest first."""
+        address = f"/jobs/{quote(identifier, safe='')}/events"
+        found: list[Json] = self._ask("GET", address, params={"limit": "200"})["data"]
+        return found
+
     def train(self, dataset: str, *, name: str | None = None, config: Json | None = None) -> Json:
         """Submit a training of a stored dataset."""
         body = {"kind": "train", "dataset": dataset, "config": config or {}}

@@ -4,6 +4,7 @@ Run by each version's own interpreter: `python session.py URL FOLDER`. It needs 
 `openai` package, and works with its oldest version too; every line of it is a promise.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,12 @@ WITH_METHODS = VERSION >= (1, 60)
 
 def main(url: str, folder: Path) -> None:
     """Everything, in the order in which it is needed."""
-    client = OpenAI(base_url=f"{url}/v1", api_key="not-needed-here", max_retries=1, timeout=60)
+    client = OpenAI(
+        base_url=f"{url}/v1",
+        api_key=os.environ.get("LSTMQ_API_KEY", "not-needed-here"),
+        max_retries=1,
+        timeout=60,
+    )
     file = files(client, folder)
     model = training(client, file)
     chatting(client, folder)

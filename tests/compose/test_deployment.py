@@ -3,76 +3,16 @@
 Needs a Docker daemon with Compose v2; `make test-compose` runs it. The images are built once.
 """
 
-import json
-import os
 import re
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.compose.deployment import BUILD_SECONDS, DOWN_SECONDS, ROOT, UP_SECONDS, Deployment
 from web.client import Client
 
-ROOT = Path(__file__).parents[2]
 LESSON = ROOT / "web" / "samples" / "tutorial.txt"
-BUILD_SECONDS, UP_SECONDS, DOWN_SECONDS = 1800, 180, 120
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + UP_SECONDS + DOWN_SECONDS)
-
-
-class Deployment:
-    """One compose project with secrets of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.secrets = folder / "env"
-        made = [sys.executable, "-I", str(ROOT / "web" / "env_file.py"), str(self.secrets)]
-        subprocess.run(made, check=True, capture_output=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        found = re.search(r"LSTMQ_API_KEYS=admin:(\S+)", self.secrets.read_text())
-        assert found
-        self.key, self.url = found[1], f"http://127.0.0.1:{self.port}"
-        self.project = f"lstmq-test-{os.getpid()}"
-
-    def compose(self, *arguments: str, seconds: int = UP_SECONDS) -> str:
-        """Run docker compose; its output, or a failure that shows it."""
-        command = ["docker", "compose", "-p", self.project, "--env-file", str(self.secrets)]
-        run = subprocess.run(
-            [*command, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "LSTMQ_PORT": str(self.port)},
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        assert run.returncode == 0, (
-            f"{' '.join(arguments)}:\n{run.stdout[-4000:]}{run.stderr[-8000:]}"
-        )
-        return run.stdout
-
-    def containers(self) -> list[dict[str, str]]:
-        lines = self.compose("ps", "--format", "json").splitlines()
-        return [json.loads(line) for line in lines]
-
-    def inside(self, service: str, code: str) -> str:
-        """What a line of Python prints inside a container."""
-        return self.compose("exec", "-T", service, "python", "-c", code).strip()
-
-
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    made = Deployment(tmp_path_factory.mktemp("deployment"))
-    made.compose("build", seconds=BUILD_SECONDS)
-    try:
-        made.compose("up", "-d", "--wait", "--no-build")
-        yield made
-    finally:
-        made.compose("down", "-v", seconds=DOWN_SECONDS)
 
 
 def test_a_job_goes_the_whole_way_with_the_key(deployment: Deployment) -> None:
