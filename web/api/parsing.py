@@ -140,7 +140,7 @@ def _single_values(lists: Any) -> dict[str, str]:
     for name, given in lists:
         if len(given) > 1:
             raise InvalidInput(
-                f"`{name}` is given twice.", [{"loc": [name], "msg": "give it once"}]
+                f"`{name or ''}` is given twice.", [{"loc": [name or ""], "msg": "give it once"}]
             )
         values[name] = given[0]
     refused = list(_unusable(values))

@@ -34,12 +34,12 @@ HEADERS: dict[str, tuple[str, Any, Json]] = {
     "If-None-Match": (
         "The `ETag` you have: 304 when nothing is newer.",
         'W/"0"',
-        {"type": "string", "pattern": '^((W/)?"[!#-~]*")?$'},
+        {"type": "string"},  # anything else is an ETag that nothing has
     ),
     "Last-Event-ID": (
         "Of a stream: only what came after this event.",
         "0",
-        {"type": "string", "pattern": "^([0-9]{1,15})?$"},
+        {"type": "string"},  # read for streams only
     ),
 }
 
