@@ -14,7 +14,7 @@ from web.openai import openai
 from web.openai.errors import render_error
 from web.openapi.document import build
 from web.pages import pages, preview
-from web.references import ModelReference
+from web.references import JobReference, ModelReference
 from web.watching import WATCHERS, Watchers
 from worker.backend import open_backend
 from worker.keys import check_door
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings()
     app = Flask("web")
-    app.url_map.converters["model"] = ModelReference
+    app.url_map.converters |= {"model": ModelReference, "job": JobReference}
     backend = open_backend(settings)
     check_door(backend)
     app.extensions["lstmq"] = backend

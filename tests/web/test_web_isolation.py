@@ -61,6 +61,8 @@ def belongings(
     searched = {"dataset": dataset, "name": f"{SECRET} sweep", "config": {"preset": "tutorial"}}
     space = {"space": {"training.learning_rate": [0.01, 0.02]}}
     sweep = client.post("/api/v1/sweeps", json=searched | space, headers=alice).json["id"]
+    address = {"url": f"https://example.com/{SECRET.replace(' ', '-')}"}
+    webhook = client.post("/api/v1/webhooks", json=address, headers=alice).json["id"]
     model = import_model(backend, OWNER, f"{SECRET} model", model_files).id
     worker = WorkerInfo("train@host", "train", "host", 1, 0.0, 0.0, None, 1, "0")
     backend.live.report_worker(worker)
@@ -73,6 +75,7 @@ def belongings(
         ("/api/v1/jobs", "identifier"): job,
         ("/api/v1/models", "reference"): model,
         ("/api/v1/sweeps", "identifier"): sweep,
+        ("/api/v1/webhooks", "identifier"): webhook,
         ("/sweeps", "identifier"): sweep,
         ("/jobs", "identifier"): job,
         ("/models", "reference"): model,

@@ -130,7 +130,7 @@ def list_all() -> Response:
     return respond_json(page_of(page, lambda job: JobAnswer.of(job, online[job.kind])))
 
 
-@jobs.get("/<identifier>")
+@jobs.get("/<job:identifier>")
 @describes(answers={200: JobAnswer, 304: None}, query=JobQuery, headers=("If-None-Match",))
 def get(identifier: str) -> Response:
     """One job. `?wait=N` waits for its end or, with `If-None-Match`, for the next change."""
@@ -151,7 +151,7 @@ def get(identifier: str) -> Response:
     return response
 
 
-@jobs.delete("/<identifier>")
+@jobs.delete("/<job:identifier>")
 @describes(answers={204: None}, refuses=(409,))
 def delete(identifier: str) -> Response:
     """Remove a job that is in a final state."""

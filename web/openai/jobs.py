@@ -182,7 +182,9 @@ def _settled(identifier: str) -> Job:
 def _cursor(kind: type[Cursor]) -> Cursor:
     """The query without `metadata[…]`, which is read apart."""
     given = {
-        name: value for name, value in request.args.items() if not name.startswith("metadata[")
+        name: values[0] if len(values) == 1 else values
+        for name, values in request.args.lists()
+        if not name.startswith("metadata[")
     }
     return check(kind, given)
 

@@ -77,7 +77,12 @@ def refusals(blueprint: str, operation: Operation, *, has_path: bool) -> Json:
     is_openai = blueprint.startswith("openai")
     if is_openai:
         statuses = {400 if status in SAID_AS_400 else status for status in statuses}
-    return {str(status): _refusal(status, is_openai) for status in sorted(statuses)}
+    found = {str(status): _refusal(status, is_openai) for status in sorted(statuses)}
+    if has_path or operation.query:
+        # Gunicorn's own, before any route is known.
+        said = "The address is longer than 4,094 bytes."
+        found["414"] = {"description": said, "content": {"text/html": {}}}
+    return found
 
 
 def _refusal(status: int, is_openai: bool) -> Json:
