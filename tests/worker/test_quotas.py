@@ -10,7 +10,7 @@ from worker.backend import Backend
 from worker.errors import QuotaExceeded
 from worker.records import JobState, Progress
 
-MINUTE = {"worker": "w", "seconds": 60.0}
+MINUTE = {"worker": "w", "from_step": 0, "to_step": 1, "seconds": 60.0}
 
 
 def with_settings(backend: Backend, **changes: object) -> Backend:
