@@ -51,7 +51,7 @@ class Client:
     def events(self, identifier: str) -> list[Json]:
         """The newest events of a job's story, oldest first."""
         address = f"/jobs/{quote(identifier, safe='')}/events"
-        found: list[Json] = self._ask("GET", address, params={"limit": "200"})["data"]
+        found: list[Json] = self._ask("GET", address, params={"limit": "100"})["data"]
         return found
 
     def train(self, dataset: str, *, name: str | None = None, config: Json | None = None) -> Json:

@@ -14,6 +14,7 @@ from openai import OpenAI
 
 VERSION = tuple(int(part) for part in openai.__version__.split(".")[:2])
 FACTS = [("india", "Delhi"), ("france", "Paris"), ("japan", "Tokyo"), ("kenya", "Nairobi")]
+OWNER = os.environ.get("LSTMQ_OWNER", "local")
 WITH_PAUSES = VERSION >= (1, 90)
 WITH_METHODS = VERSION >= (1, 60)
 
@@ -83,7 +84,8 @@ def training(client: OpenAI, file: str) -> str:
     done = finished(client, job.id)
     assert done.status == "succeeded", done.error
     assert done.finished_at >= done.created_at
-    assert done.fine_tuned_model.startswith("ft:lstm-word:local:capitals")
+    assert done.fine_tuned_model.startswith("ft:lstm-word:")
+    assert ":capitals" in done.fine_tuned_model
     told = list(client.fine_tuning.jobs.list_events(job.id, limit=2))
     assert len(told) > 2
     assert told[0].message == "The job is succeeded."  # the newest first
@@ -92,7 +94,7 @@ def training(client: OpenAI, file: str) -> str:
     assert measured[0].data["train_loss"] < measured[-1].data["train_loss"]
     checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job.id))
     assert [each.fine_tuned_model_checkpoint for each in checkpoints] == [done.fine_tuned_model]
-    assert client.models.retrieve(done.fine_tuned_model).owned_by == "local"
+    assert client.models.retrieve(done.fine_tuned_model).owned_by == OWNER
     if WITH_METHODS:
         found = client.fine_tuning.jobs.list(metadata={"course": "geography"})
         assert job.id in [each.id for each in found]

@@ -12,7 +12,7 @@ RUN printf '%s\n' '#!/bin/sh' 'set -e' 'cd /var/lib/postgresql/data' \
     '  echo "host all all all scram-sha-256" >> pg_hba.conf' \
     '  echo "create database \"$POSTGRES_DB\"" | postgres --single -D . postgres >/dev/null' \
     'fi' \
-    'exec postgres -D . -c listen_addresses="*" -c unix_socket_directories=/var/run/postgresql' \
+    'exec postgres -D . -c listen_addresses="*" -c unix_socket_directories=/tmp' \
     > /usr/local/bin/start && chmod 755 /usr/local/bin/start
 USER postgres
 CMD ["start"]

@@ -29,7 +29,9 @@ def test_a_job_goes_the_whole_way_with_the_key(deployment: Deployment) -> None:
 
 def test_nobody_gets_in_without_the_key(deployment: Deployment) -> None:
     assert httpx.get(f"{deployment.url}/api/v1/jobs").status_code == httpx.codes.UNAUTHORIZED
-    assert httpx.get(f"{deployment.url}/").status_code == httpx.codes.UNAUTHORIZED
+    page = httpx.get(f"{deployment.url}/")
+    assert page.status_code == httpx.codes.SEE_OTHER
+    assert page.headers["Location"].startswith("/sign-in")
     assert httpx.get(f"{deployment.url}/healthz").status_code == httpx.codes.OK
 
 

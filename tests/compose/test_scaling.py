@@ -73,7 +73,7 @@ def test_openai_clients_old_and_new_from_the_host(
     python = CLIENTS / version / "bin" / "python"
     done = subprocess.run(
         [python, ROOT / "tests" / "clients" / "session.py", deployment.url, tmp_path],
-        env=os.environ | {"LSTMQ_API_KEY": deployment.key},
+        env=os.environ | {"LSTMQ_API_KEY": deployment.key, "LSTMQ_OWNER": "admin"},
         capture_output=True,
         text=True,
         timeout=300,
