@@ -59,6 +59,7 @@ class CheckpointCursor(Cursor):
     answers={200: FineTuningAnswer},
     body=CreateBody,
     headers=("Idempotency-Key",),
+    refuses=(404,),
     examples=EXAMPLES,
 )
 def create() -> Response:
