@@ -38,7 +38,7 @@ LESSON = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
 PROSE = "the cat sat on the mat, and the dog lay by the door of the house.\n" * 400
 TURN = 12  # submissions in a row
 TIMES = 15  # a page is asked
-AT = re.compile(rb'"type": "(\w+)", "at": "([^"]+)"')
+AT = re.compile(rb'"type": ?"(\w+)", ?"at": ?"([^"]+)"')
 
 
 def main() -> None:
