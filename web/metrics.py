@@ -26,10 +26,9 @@ from web.operation import Raw, describes
 from web.request_id import seconds_so_far
 from worker import counters
 from worker.backend import Backend
-from worker.census import Waiting, take
+from worker.census import take
 from worker.errors import Unavailable
 from worker.queue import QueueName
-from worker.records import JobKind
 
 metrics = Blueprint("metrics", __name__)
 
@@ -105,8 +104,7 @@ class ServiceCollector(Collector):
         )
         for (kind, state), count in census.jobs.items():
             jobs.add_metric([kind, state], count)
-        for kind in get_args(JobKind):
-            waiting = census.waiting.get(kind, Waiting(0, 0.0))
+        for kind, waiting in census.waiting.items():
             depth.add_metric([kind], waiting.jobs)
             age.add_metric([kind], waiting.oldest_seconds)
         return [

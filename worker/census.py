@@ -1,11 +1,13 @@
 """How many there are of what now: asked of the records, for metrics and the people who operate."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import sqlalchemy as sa
 
 from worker.backend import Backend
 from worker.database import datasets, jobs, models, now
+from worker.records import JobKind
 from worker.scheduling import runnable
 
 
@@ -22,7 +24,7 @@ class Census:
     """Counts over all owners."""
 
     jobs: dict[tuple[str, str], int]  # (kind, state) → how many
-    waiting: dict[str, Waiting]  # kind →
+    waiting: dict[str, Waiting]  # kind →, every kind
     models: int
     datasets: int
 
@@ -39,7 +41,8 @@ def take(backend: Backend) -> Census:
         queues = connection.execute(waiting).all()
         return Census(
             jobs={(kind, state): count for kind, state, count in states},
-            waiting={kind: Waiting(count, max(0.0, oldest)) for kind, count, oldest in queues},
+            waiting=dict.fromkeys(get_args(JobKind), Waiting(0, 0.0))
+            | {kind: Waiting(count, max(0.0, oldest)) for kind, count, oldest in queues},
             models=connection.scalar(sa.select(sa.func.count()).select_from(models)) or 0,
             datasets=connection.scalar(sa.select(sa.func.count()).select_from(datasets)) or 0,
         )

@@ -52,7 +52,7 @@ def advance(backend: Backend) -> int:
 
 def advance_one(backend: Backend, identifier: str) -> bool:
     """Move one sweep; whether anything changed."""
-    if _row(backend, identifier) is None or not _make_jobs(backend, identifier):
+    if not _make_jobs(backend, identifier):
         return False
     moved, go_on = False, 0
     with backend.database.writing() as connection:

@@ -83,19 +83,19 @@ def _queues(backend: Backend) -> list[QueueAnswer]:
         counted = census.take(backend).waiting
     except Unavailable:
         return []  # `parts` says so
-    nothing = census.Waiting(0, 0.0)
     return [
         QueueAnswer(
             kind=kind,
-            waiting=counted.get(kind, nothing).jobs,
-            oldest_seconds=round(counted.get(kind, nothing).oldest_seconds, 1),
-            messages=_messages(backend, QUEUES[kind]),
+            waiting=counted[kind].jobs,
+            oldest_seconds=round(counted[kind].oldest_seconds, 1),
+            messages=messages(backend, QUEUES[kind]),
         )
         for kind in get_args(JobKind)
     ]
 
 
-def _messages(backend: Backend, queue: QueueName) -> int | None:
+def messages(backend: Backend, queue: QueueName) -> int | None:
+    """Messages nobody has taken yet; None while Redis is away."""
     try:
         return backend.live.waiting_messages(queue)
     except Unavailable:

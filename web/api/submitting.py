@@ -1,7 +1,7 @@
 """What `POST /jobs` takes, and the jobs it asks for."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -13,7 +13,9 @@ from web.auth import current_backend, current_owner
 from web.operation import about
 from worker import datasets, readings, submissions
 from worker.errors import InvalidInput
-from worker.records import Job, Json, Priority
+from worker.records import Job, Json, Priority, Sweep
+
+Reader = TypeVar("Reader", Job, Sweep)  # what is made and reads the text
 
 
 class TrainBody(Body):
@@ -108,7 +110,7 @@ def _train(body: TrainBody) -> Job:
                 **_shared(body),
             )
 
-    return _on_text(body, submit)
+    return on_text(submit, name=body.name, dataset=body.dataset, text=body.text)
 
 
 def _evaluate(body: EvaluateBody) -> Job:
@@ -117,7 +119,7 @@ def _evaluate(body: EvaluateBody) -> Job:
             current_backend(), current_owner(), model=body.model, dataset=dataset, **_shared(body)
         )
 
-    return _on_text(body, submit)
+    return on_text(submit, name=body.name, dataset=body.dataset, text=body.text)
 
 
 def _predict(body: PredictBody) -> Job:
@@ -144,24 +146,31 @@ def _predict(body: PredictBody) -> Job:
         )
 
 
-def _on_text(body: TrainBody | EvaluateBody, submit: Callable[[str], Job]) -> Job:
+def on_text(
+    submit: Callable[[str], Reader],
+    *,
+    name: str | None,
+    dataset: str | None,
+    text: str | None,
+    came_with_job: bool = True,
+) -> Reader:
     """Submit on the stored text, or on one that came along and is stored first."""
-    if (body.dataset is None) == (body.text is None):
+    if (dataset is None) == (text is None):
         raise InvalidInput(
             "Give either `dataset` or `text`.",
             [{"loc": ["dataset"], "msg": "give either `dataset` or `text`"}],
         )
-    if body.dataset is not None:
-        return submit(body.dataset)
-    dataset = create_from_text(body.name or "text", body.text or "", came_with_job=True)
-    job = None
+    if dataset is not None:
+        return submit(dataset)
+    stored = create_from_text(name or "text", text or "", came_with_job=came_with_job)
+    made = None
     try:
-        job = submit(dataset.id)
+        made = submit(stored.id)
     finally:
-        # Refused, or answered with the job of an earlier request: then nothing reads this dataset.
-        if job is None or job.dataset != dataset.id:
-            datasets.delete(current_backend(), current_owner(), dataset.id)
-    return job
+        # Refused, or answered with what an earlier request made: then nothing reads this dataset.
+        if made is None or made.dataset != stored.id:
+            datasets.delete(current_backend(), current_owner(), stored.id)
+    return made
 
 
 def _shared(body: TrainBody | PredictBody | EvaluateBody) -> Json:

@@ -1,11 +1,12 @@
 """`/sweeps`: a search for good settings; its trials are ordinary jobs."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response
 from pydantic import Field
 
-from web.api.datasets import ListQuery, create_from_text
+from web.api.datasets import ListQuery
 from web.api.parsing import AskedPriority, Body, idempotency_key, inside, read_body, read_query
 from web.api.serialize import respond_json
 from web.api.shapes import (
@@ -21,11 +22,10 @@ from web.api.shapes import (
     page_of,
     some_time,
 )
+from web.api.submitting import on_text
 from web.auth import current_backend, current_owner
 from web.operation import Answer, about, describes
-from worker import datasets
 from worker import sweeps as contract
-from worker.errors import InvalidInput
 from worker.records import JobState, Json, Priority, Sweep, Trial
 from worker.spaces import Method
 
@@ -166,21 +166,13 @@ EXAMPLES = {
 def create() -> Response:
     """Accept a sweep: one training for each combination of settings."""
     body = read_body(SweepBody)
-    if (body.dataset is None) == (body.text is None):
-        raise InvalidInput(
-            "Give either `dataset` or `text`.",
-            [{"loc": ["dataset"], "msg": "give either `dataset` or `text`"}],
-        )
-    if body.dataset is not None:
-        return _accepted(_create(body, body.dataset))
-    dataset = create_from_text(body.name or "text", body.text or "")
-    sweep = None
-    try:
-        sweep = _create(body, dataset.id)
-    finally:
-        # Refused, or answered with the sweep of an earlier request: then nothing reads this text.
-        if sweep is None or sweep.dataset != dataset.id:
-            datasets.delete(current_backend(), current_owner(), dataset.id)
+    sweep = on_text(
+        partial(_create, body),
+        name=body.name,
+        dataset=body.dataset,
+        text=body.text,
+        came_with_job=False,
+    )
     return _accepted(sweep)
 
 

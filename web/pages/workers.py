@@ -5,11 +5,12 @@ from importlib.metadata import version
 
 from flask import render_template
 
-from web.api.status import skewed
+from web.api.status import messages, skewed
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages
 from worker import census, speed, watching
 from worker.errors import Unavailable
+from worker.queue import QueueName
 from worker.records import WorkerInfo
 
 LATELY_SECONDS = 300
@@ -27,7 +28,7 @@ class Line:
     messages: int | None  # None: Redis does not answer
 
 
-LINES = (("train", "Trainings"), ("predict", "Predictions"))
+LINES: tuple[tuple[QueueName, str], ...] = (("train", "Trainings"), ("predict", "Predictions"))
 
 
 @pages.get("/workers")
@@ -60,19 +61,15 @@ def _lines() -> list[Line]:
     counted = census.take(current_backend())
     lines = []
     for kind, words in LINES:
-        waiting = counted.waiting.get(kind)
-        try:
-            messages = current_backend().live.waiting_messages(kind)
-        except Unavailable:
-            messages = None
+        waiting = counted.waiting[kind]
         lines.append(
             Line(
                 kind=kind,
                 words=words,
-                waiting=waiting.jobs if waiting else 0,
+                waiting=waiting.jobs,
                 running=counted.jobs.get((kind, "running"), 0),
-                oldest_seconds=waiting.oldest_seconds if waiting else 0.0,
-                messages=messages,
+                oldest_seconds=waiting.oldest_seconds,
+                messages=messages(current_backend(), kind),
             )
         )
     return lines
