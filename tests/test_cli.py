@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from werkzeug.serving import make_server
 
-from web.cli import facts_of, join, main
+from web.cli import main
 from web.client import Client
+from web.commands.wording import facts_of, join
 from web.lock import running_url
 from worker import keys
 
@@ -50,7 +51,7 @@ def test_train_submits_and_jobs_lists(url: str, text: Path) -> None:
     assert result.exit_code == 0, result.output
     with Client(url) as client:
         (job,) = client.newest("jobs")
-    assert result.output.strip() == f"{url}/jobs/{job['id']}"
+    assert result.stdout.strip() == job["id"]
     assert (job["name"], job["config"]["preset"]) == ("lesson", "tutorial")
     listed = lstmq("jobs", LSTMQ_URL=url, COLUMNS="200")
     assert listed.exit_code == 0
@@ -58,19 +59,19 @@ def test_train_submits_and_jobs_lists(url: str, text: Path) -> None:
     assert lstmq("models", "--url", url).exit_code == 0
 
 
-def test_what_the_server_refuses_is_told_with_exit_code_1(url: str, text: Path) -> None:
+def test_what_the_server_refuses_is_told(url: str, text: Path) -> None:
     text.write_text(" \n")
     result = lstmq("train", str(text), "--url", url)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "Traceback" not in result.output
     missing = lstmq("predict", "nobody", "hello", "--url", url)
-    assert missing.exit_code == 1
+    assert missing.exit_code == 4
     assert "nobody" in missing.output
 
 
 def test_without_a_server_the_message_says_how_to_start_one(tmp_path: Path) -> None:
     result = lstmq("jobs", "--url", "http://127.0.0.1:9", LSTMQ_DATA_DIR=str(tmp_path))
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "lstmq up" in result.output
     assert running_url(tmp_path) is None
 
@@ -106,11 +107,11 @@ def test_the_first_key_is_made_before_there_is_a_service(tmp_path: Path) -> None
     assert key["id"] in listed.output
     assert key["key"] not in listed.output
     assert lstmq("keys", "revoke", key["id"], *folder).exit_code == 0
-    assert lstmq("keys", "revoke", "key-nothing", *folder).exit_code == 1
+    assert lstmq("keys", "revoke", "key-nothing", *folder).exit_code == 4
     assert lstmq("keys", "create", "a:b", *folder).exit_code == 2
     log = json.loads(lstmq("audit", "--json", *folder).output)
-    assert [entry["action"] for entry in log].count("lstmq keys create") == 2
-    assert {entry["target"] for entry in log} >= {key["id"]}
+    assert [entry["action"] for entry in log["data"]].count("lstmq keys create") == 2
+    assert {entry["target"] for entry in log["data"]} >= {key["id"]}
 
 
 def test_an_admin_manages_keys_of_another_service(url: str, app: Flask) -> None:
@@ -124,9 +125,9 @@ def test_an_admin_manages_keys_of_another_service(url: str, app: Flask) -> None:
     ended = lstmq("keys", "revoke", key["id"], "--url", url, LSTMQ_API_KEY=token)
     assert ended.exit_code == 0, ended.output
     log = lstmq("audit", "--owner", "root", "--url", url, "--json", LSTMQ_API_KEY=token)
-    assert {entry["owner"] for entry in json.loads(log.output)} == {"root"}
+    assert {entry["owner"] for entry in json.loads(log.output)["data"]} == {"root"}
     refused = lstmq("audit", "--url", url, LSTMQ_API_KEY=key["key"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 5
     assert "LSTMQ_API_KEY" in refused.output
 
 

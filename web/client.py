@@ -1,23 +1,48 @@
 """A small client of the HTTP API, for the command line and the demo."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import IO, Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 Json = dict[str, Any]
 
-WAIT_SECONDS = 20  # one long poll
 POLL_SECONDS = 0.3
 TIMEOUT = httpx.Timeout(10.0, read=90.0)
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
+LARGEST_PAGE = 100
+PASSING = frozenset(
+    {
+        None,  # nobody answered
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class ApiError(Exception):
-    """The server refused, or none answered; the message says what to do."""
+    """The server refused, or none answered; the message says what to do.
+
+    `status`: of the answer, None when there was none.
+    """
+
+    def __init__(self, message: str, status: int | None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after  # seconds
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well be answered in a while."""
+        return self.status in PASSING
 
 
 class Client:
@@ -26,8 +51,11 @@ class Client:
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        # Our own server on this machine is never behind the system's proxy.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT)
+        # A server on this machine is never behind the system's proxy.
+        away = urlsplit(self.url).hostname not in LOOPBACK
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=TIMEOUT, trust_env=away
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -38,93 +66,152 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def upload(self, path: Path, name: str | None = None) -> Json:
+    # ---- any route ------------------------------------------------------------------------------
+
+    def ask(self, method: str, path: str, **request: Any) -> Json:
+        """The JSON answer of a route below /api/v1; empty where it has no content."""
+        with self._answered():
+            response = self._http.request(method, f"/api/v1{path}", **request)
+        _refuse(response)
+        try:
+            answer = response.json() if response.content else {}
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ApiError(_stranger(response), response.status_code)
+        return answer
+
+    @contextlib.contextmanager
+    def stream(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+        """The answer of a route while it arrives; what breaks off is an ApiError as well."""
+        with (
+            self._answered(),
+            self._http.stream(method, f"/api/v1{path}", **request) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                _refuse(response)
+            yield response
+
+    def page(self, resource: str, limit: int = 20, **wanted: Any) -> Json:
+        """As many of the newest records that fit as are wanted, however many pages that takes."""
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        found: list[Json] = []
+        while True:
+            size = min(limit - len(found), LARGEST_PAGE)
+            page = self.ask("GET", f"/{resource}", params={**asked, "limit": size})
+            found += page["data"]
+            if not page["has_more"] or len(found) >= limit:
+                return {**page, "data": found}
+            asked["after"] = page["next"]
+
+    def send_file(
+        self, resource: str, file: IO[bytes], filename: str, fields: Mapping[str, str]
+    ) -> Json:
+        """Send a file to be stored, read piece by piece; empty fields are left out."""
+        given = {name: value for name, value in fields.items() if value}
+        return self.ask("POST", f"/{resource}", data=given, files={"file": (filename, file)})
+
+    # ---- some of them ---------------------------------------------------------------------------
+
+    def upload(self, path: Path, name: str = "") -> Json:
         """Store a file's text as a dataset."""
-        fields = {"name": name} if name else {}
         with path.open("rb") as file:
-            return self._ask("POST", "/datasets", data=fields, files={"file": (path.name, file)})
+            return self.send_file("datasets", file, path.name, {"name": name})
 
     def create_text(self, name: str, text: str) -> Json:
         """Store a text as a dataset."""
-        return self._ask("POST", "/datasets", json={"name": name, "text": text})
+        return self.ask("POST", "/datasets", json={"name": name, "text": text})
 
-    def events(self, identifier: str) -> list[Json]:
-        """The newest events of a job's story, oldest first."""
-        address = f"/jobs/{quote(identifier, safe='')}/events"
-        found: list[Json] = self._ask("GET", address, params={"limit": "100"})["data"]
-        return found
+    def submit(self, kind: str, **body: Any) -> Json:
+        """Accept a job; what is None is left out."""
+        given = {name: value for name, value in body.items() if value is not None}
+        return self.ask("POST", "/jobs", json={"kind": kind, **given})
 
     def train(self, dataset: str, *, name: str | None = None, config: Json | None = None) -> Json:
         """Submit a training of a stored dataset."""
-        body = {"kind": "train", "dataset": dataset, "config": config or {}}
-        return self._ask("POST", "/jobs", json=body | ({"name": name} if name else {}))
+        return self.submit("train", dataset=dataset, name=name, config=config or {})
 
     def job(self, identifier: str) -> Json:
-        return self._ask("GET", f"/jobs/{quote(identifier, safe='')}")
+        return self.ask("GET", f"/jobs/{segment(identifier)}")
 
-    def follow(self, identifier: str) -> Iterator[Json]:
-        """A job as it goes on, until it is final."""
-        while True:
-            job = self.job(identifier)
-            yield job
-            if job["state"] in FINAL:
-                return
-            time.sleep(POLL_SECONDS)
+    def events(self, identifier: str) -> list[Json]:
+        """The first events of a job's story, oldest first."""
+        address = f"/jobs/{segment(identifier)}/events"
+        found: list[Json] = self.ask("GET", address, params={"limit": LARGEST_PAGE})["data"]
+        return found
 
     def finished(self, identifier: str, on_change: Callable[[Json], None] = lambda _: None) -> Json:
         """Wait for a job's end."""
-        job: Json = {}
-        for job in self.follow(identifier):
+        while True:
+            job = self.job(identifier)
             on_change(job)
-        return job
+            if job["state"] in FINAL:
+                return job
+            time.sleep(POLL_SECONDS)
 
     def predict(self, model: str, prompts: list[str], sampling: Json) -> list[Json]:
         """One result for each prompt."""
         body = {"prompts": prompts, "sampling": sampling}
-        results: list[Json] = self._ask(
-            "POST", f"/models/{quote(model, safe='')}/predict", json=body
-        )["results"]
+        results: list[Json] = self.ask("POST", f"{model_path(model)}/predict", json=body)["results"]
         return results
 
     def newest(self, resource: str, limit: int = 20, **wanted: str) -> list[Json]:
         """The newest jobs, models, keys … that fit."""
-        listed: list[Json] = self._ask(
-            "GET", f"/{resource}", params={"limit": str(limit), **wanted}
-        )["data"]
-        return listed
+        found: list[Json] = self.page(resource, limit, **wanted)["data"]
+        return found
 
     def create_key(self, body: Json) -> Json:
         """Make a key; the secret is in `key`."""
-        return self._ask("POST", "/keys", json=body)
+        return self.ask("POST", "/keys", json=body)
 
     def revoke_key(self, identifier: str) -> Json:
         """End a key."""
-        return self._ask("DELETE", f"/keys/{quote(identifier, safe='')}")
+        return self.ask("DELETE", f"/keys/{segment(identifier)}")
 
     def status(self) -> Json:
         """Parts, queues, workers, versions."""
-        return self._ask("GET", "/status")
+        return self.ask("GET", "/status")
 
     def readiness(self) -> str:
         """Empty when the whole service is ready, else what is missing."""
-        response = self._send("GET", "/readyz")
+        with self._answered():
+            response = self._http.get("/readyz")
         return "" if response.is_success else _reason(response)
 
-    def _ask(self, method: str, path: str, **request: Any) -> Json:
-        response = self._send(method, f"/api/v1{path}", **request)
-        if not response.is_success:
-            raise ApiError(_reason(response))
-        answer: Json = response.json()
-        return answer
-
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+    @contextlib.contextmanager
+    def _answered(self) -> Iterator[None]:
         try:
-            return self._http.request(method, path, **request)
+            yield
+        except httpx.ReadTimeout as error:
+            raise ApiError(f"{self.url} took too long to answer.", None) from error
         except httpx.TransportError as error:
             raise ApiError(
                 f"No lstmq answers at {self.url} ({error}). Start one with `lstmq up`, or name "
-                "another with --url or LSTMQ_URL."
+                "another with --url or LSTMQ_URL.",
+                None,
             ) from error
+        except (UnicodeEncodeError, httpx.InvalidURL) as error:
+            message = f"This cannot be sent, it is not valid text: {error}."
+            raise ApiError(message, HTTPStatus.BAD_REQUEST) from error
+
+
+def segment(identifier: str) -> str:
+    """An id as one step of a path."""
+    return quote(identifier, safe="", errors="replace") or "-"
+
+
+def model_path(reference: str) -> str:
+    """Where a model is, by its id or its name."""
+    return f"/models/{segment(reference)}"
+
+
+def _refuse(response: httpx.Response) -> None:
+    if not response.is_success:
+        wait = response.headers.get("Retry-After", "")
+        raise ApiError(
+            _reason(response), response.status_code, float(wait) if wait.isdecimal() else None
+        )
 
 
 def _reason(response: httpx.Response) -> str:
@@ -132,11 +219,17 @@ def _reason(response: httpx.Response) -> str:
     try:
         problem = response.json()
     except ValueError:
-        return f"{response.request.url} answered {response.status_code}."
+        problem = None
+    if not isinstance(problem, dict):
+        return _stranger(response)
     lines = [str(problem.get("detail") or problem.get("title") or response.reason_phrase)]
     for error in problem.get("errors", []):
         place = ".".join(str(step) for step in error.get("loc", []))
         lines.append(f"  {place}: {error.get('msg', '')}")
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         lines.append("Set LSTMQ_API_KEY to your key.")
     return "\n".join(lines)
+
+
+def _stranger(response: httpx.Response) -> str:
+    return f"{response.request.url} answered {response.status_code}, but not as lstmq does."

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from web.status_command import lines
+from web.commands.status import lines
 from worker.backend import Backend
 from worker.records import WorkerInfo
 

@@ -92,7 +92,7 @@ def test_nothing_is_overwritten(backend: Backend, submit: Submit, tmp_path: Path
     running = tmp_path / "running"
     running.mkdir()
     with locked(running):
-        assert lstmq("restore", copy, "--data-dir", running).exit_code == 3
+        assert lstmq("restore", copy, "--data-dir", running).exit_code == 7
 
 
 def test_what_is_damaged_is_not_copied_and_told(

@@ -3,23 +3,21 @@
 On the records themselves, because somebody must make the first key before anybody can sign in.
 """
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from web.client import Client, Json
-from web.terminal import connected, data_dir_option, fail, installation
+from web.commands.connection import connected
+from web.commands.options import data_dir_option, json_option, remote_option
+from web.commands.records import installation
+from web.commands.terminal import Exit, fail, print_json, print_table
 from worker.errors import InvalidInput, NotFound
 
 MOST_SHOWN = 100
-remote_option = click.option("--url", help="A service to ask as an admin; else the records here.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -40,7 +38,7 @@ def create(
     role: str,
     name: str,
     days: float | None,
-    url: str | None,
+    url: str,
     data_dir: Path | None,
     *,
     as_json: bool,
@@ -59,7 +57,7 @@ def create(
 
     made = _ask(url, data_dir, here, lambda client: client.create_key(body), make=True)
     if as_json:
-        click.echo(json.dumps(made))
+        print_json(made)
         return
     click.echo(made["key"])
     ends = f", ends {made['expires_at']}" if made["expires_at"] else ""
@@ -70,28 +68,28 @@ def create(
 @json_option
 @remote_option
 @data_dir_option
-def list_keys(url: str | None, data_dir: Path | None, *, as_json: bool) -> None:
+def list_keys(url: str, data_dir: Path | None, *, as_json: bool) -> None:
     """The newest keys, ended ones too."""
 
-    def here(backend: Any) -> list[Json]:
+    def here(backend: Any) -> Json:
         from web.api.keys import KeyAnswer  # noqa: PLC0415
+        from web.api.shapes import page_of  # noqa: PLC0415
         from worker import keys as contract  # noqa: PLC0415
 
-        return [
-            KeyAnswer.of(key).model_dump()
-            for key in contract.list_page(backend, limit=MOST_SHOWN).data
-        ]
+        page = contract.list_page(backend, limit=MOST_SHOWN)
+        return page_of(page, KeyAnswer.of).model_dump()
 
-    found = _ask(url, data_dir, here, lambda client: client.newest("keys", MOST_SHOWN))
+    found = _ask(url, data_dir, here, lambda client: client.page("keys", MOST_SHOWN))
     columns = ("id", "owner", "role", "name", "prefix", "last_used_at", "expires_at", "revoked_at")
     _print(found, columns, as_json=as_json)
 
 
 @keys.command()
 @click.argument("identifier", metavar="KEY")
+@json_option
 @remote_option
 @data_dir_option
-def revoke(identifier: str, url: str | None, data_dir: Path | None) -> None:
+def revoke(identifier: str, url: str, data_dir: Path | None, *, as_json: bool) -> None:
     """End KEY (its id) and every session it began, within a second."""
 
     def here(backend: Any) -> Json:
@@ -104,6 +102,9 @@ def revoke(identifier: str, url: str | None, data_dir: Path | None) -> None:
         return KeyAnswer.of(key).model_dump()
 
     ended = _ask(url, data_dir, here, lambda client: client.revoke_key(identifier))
+    if as_json:
+        print_json(ended)
+        return
     click.echo(f"{ended['id']} of {ended['owner']} is worth nothing any more.")
 
 
@@ -113,26 +114,24 @@ def revoke(identifier: str, url: str | None, data_dir: Path | None) -> None:
 @json_option
 @remote_option
 @data_dir_option
-def audit(
-    owner: str | None, limit: int, url: str | None, data_dir: Path | None, *, as_json: bool
-) -> None:
+def audit(owner: str | None, limit: int, url: str, data_dir: Path | None, *, as_json: bool) -> None:
     """Who changed what, when and from where; newest first."""
 
-    def here(backend: Any) -> list[Json]:
+    def here(backend: Any) -> Json:
         from web.api.audit import EntryAnswer  # noqa: PLC0415
+        from web.api.shapes import page_of  # noqa: PLC0415
         from worker import audit as log  # noqa: PLC0415
 
         page = log.list_page(backend, owner=owner, limit=limit)
-        return [EntryAnswer.of(entry).model_dump() for entry in page.data]
+        return page_of(page, EntryAnswer.of).model_dump()
 
-    asked = {"owner": owner} if owner else {}
-    found = _ask(url, data_dir, here, lambda client: client.newest("audit", limit, **asked))
+    found = _ask(url, data_dir, here, lambda client: client.page("audit", limit, owner=owner))
     columns = ("created_at", "owner", "action", "target", "status", "address", "key", "request")
     _print(found, columns, as_json=as_json)
 
 
 def _ask(
-    url: str | None,
+    url: str,
     data_dir: Path | None,
     here: Callable[[Any], Any],
     there: Callable[[Client], Any],
@@ -148,16 +147,14 @@ def _ask(
             return here(backend)
         except InvalidInput as error:
             lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors]
-            fail("\n".join([str(error), *lines]), 2)
+            fail("\n".join([str(error), *lines]), Exit.WRONG_USE)
         except NotFound as error:
-            fail(str(error), 1)
+            fail(str(error), Exit.NOT_FOUND)
 
 
-def _print(found: list[Json], columns: tuple[str, ...], *, as_json: bool) -> None:
+def _print(page: Json, columns: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found))
+        print_json(page)
         return
-    table = Table(*(column.removesuffix("_at") for column in columns))
-    for record in found:
-        table.add_row(*("" if record[name] is None else str(record[name]) for name in columns))
-    Console().print(table)
+    headings = [column.removesuffix("_at") for column in columns]
+    print_table(headings, ([record[name] for name in columns] for record in page["data"]))

@@ -1,26 +1,30 @@
 """`lstmq status`: how the service is, in words. Exit code 1 when a part is missing."""
 
-import json
 import sys
 
 import click
 
 from web.client import Json
-from web.terminal import connected, url_option
+from web.commands.connection import connected
+from web.commands.options import json_option, url_option
+from web.commands.terminal import Exit, print_json
 
 WORDS = {"train": "trainings", "predict": "predictions", "evaluate": "evaluations"}
 HANDS = {"train": "training workers", "predict": "predictors"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @url_option
-def status(url: str | None, *, as_json: bool) -> None:
+def status(url: str, *, as_json: bool) -> None:
     """Is every part there, what waits, who works."""
     with connected(url) as client:
         found = client.status()
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
-    sys.exit(0 if found["ready"] else 1)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo("\n".join(lines(found)))
+    sys.exit(Exit.DONE if found["ready"] else Exit.FAILED)
 
 
 def lines(found: Json) -> list[str]:

@@ -1,0 +1,1 @@
+"""The commands of `lstmq`, a module for each family."""
