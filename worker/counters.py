@@ -57,8 +57,17 @@ PREDICTION_SECONDS = Histogram(
 )
 MODEL_LOADS = Counter("model_lookups", "Models a predictor needed, by where it was.", ("cache",))
 
+# What a slice tells of itself and is counted.
+MEASURED = (("seconds", SLICE_SECONDS), ("save_seconds", SAVE_SECONDS), ("tokens", TRAINED_TOKENS))
+
 COUNTERS = (SLICES, SAVE_SECONDS, TRAINED_TOKENS, RECOVERIES, REMINDERS, MODEL_LOADS)
 HISTOGRAMS = (SLICE_SECONDS, PREDICTION_SECONDS)
+
+
+def of_slice(kind: str, told: Mapping[str, float]) -> list[dict[str, float]]:
+    """What a published slice adds."""
+    additions = [SLICES.fields(1, kind)]
+    return additions + [counter.fields(told[name]) for name, counter in MEASURED if name in told]
 
 
 def counted(counts: Mapping[str, float], counter: Counter) -> Iterable[tuple[list[str], float]]:

@@ -63,7 +63,7 @@ _MIGRATION_LOCK = 5_786_116
 
 LOCK_SECONDS = 15.0  # how long a writer waits for another one (SQLite)
 # Enough for every thread of a web process that asks at the same time.
-POOL = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 60}
+POOL = {"pool_size": 10, "max_overflow": 60}
 
 
 class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
@@ -91,7 +91,7 @@ class Database:
         self.url = sa.make_url(url)
         if self.url.get_backend_name() == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
-        options: dict[str, Any] = {"poolclass": NullPool} if not pooled else POOL
+        options: dict[str, Any] = dict(POOL) if pooled else {"poolclass": NullPool}
         if self.url.get_backend_name() == "sqlite":
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {
@@ -100,6 +100,7 @@ class Database:
             }
         else:
             options["connect_args"] = {"connect_timeout": 5}
+            options["pool_pre_ping"] = pooled  # a server may have closed what lies in the pool
         self.engine = sa.create_engine(self.url, **options)
         self._compiled: dict[sa.Select[Any], Any] = {}
         self._writer = self.engine.execution_options(lstmq_writes=True)

@@ -163,7 +163,7 @@ def _decide(connection: sa.Connection, sweep: Row, trials: Sequence[Row]) -> int
         message = f"{'goes on' if goes_on else 'stopped by its sweep'} {said}"
         events.append(connection, row.id, "log", {"level": "info", "message": message})
         if goes_on:
-            transitions.wait_again(connection, JOBS.c.id == row.id, not_before=now())
+            transitions.wait_again(connection, JOBS.c.id == row.id, not_before=0.0)
             resumed += 1
         else:
             transitions.finish(

@@ -182,7 +182,7 @@ def resume(backend: Backend, owner: str, identifier: str) -> Job:
             transitions.change(connection, TABLE.c.id == identifier, pending=None, pending_at=None)
         elif row.state == JobState.PAUSED:
             quotas.check_training(connection, owner, backend.settings)
-            transitions.wait_again(connection, TABLE.c.id == identifier, not_before=now())
+            transitions.wait_again(connection, TABLE.c.id == identifier, not_before=0.0)
         else:
             raise WrongState(f"a job that is {row.state} cannot be resumed", row.state)
     backend.doorbell.ring_soon(QUEUES[row.kind])

@@ -65,9 +65,13 @@ class LeaseKeeper:
     @property
     def should_stop(self) -> bool:
         """Whether the slice should end at this step; asking is a sign of life."""
+        self.is_alive()
+        return self.lost or self.pending is not None
+
+    def is_alive(self) -> None:
+        """Note that the slice gets on."""
         self._step_at = time.monotonic()
         self._heart.beat()
-        return self.lost or self.pending is not None
 
     def tell(self, kind: str, data: Json, key: str | None = None) -> None:
         """Queue an event; it is written at the next tick."""

@@ -28,11 +28,12 @@ MOST_ATTEMPTS = 3
 LONGEST_POSTPONEMENT_SECONDS = 300
 MOST_POSTPONEMENTS = 100
 MOST_POSTPONEMENTS_OF_DAMAGED = 8
-# What a slice tells of itself and is counted.
-MEASURED = (
-    ("seconds", counters.SLICE_SECONDS),
-    ("save_seconds", counters.SAVE_SECONDS),
-    ("tokens", counters.TRAINED_TOKENS),
+# Asked twice a second by every slice.
+_WANTED = sa.select(jobs.c.pending).where(
+    jobs.c.id == sa.bindparam("job"),
+    jobs.c.lease_epoch == sa.bindparam("epoch"),
+    jobs.c.slices == sa.bindparam("slices"),
+    jobs.c.state == JobState.RUNNING.value,
 )
 
 
@@ -115,11 +116,13 @@ def renew(backend: Backend, claim: Claim, progress: Progress, metrics: Json) -> 
 
 def wanted(backend: Backend, claim: Claim) -> str | None:
     """What the owner asked for meanwhile ("cancel", "pause"). Raises LeaseLost."""
-    with backend.database.reading() as connection:
-        row = connection.execute(sa.select(jobs.c.pending).where(*_fence(claim))).one_or_none()
+    row = backend.database.look(
+        _WANTED, job=claim.job.id, epoch=claim.epoch, slices=claim.job.slices
+    )
     if row is None:
         raise LeaseLost(f"the lease of {claim.job.id} was taken away")
-    return row.pending  # type: ignore[no-any-return]
+    pending: str | None = row[0]
+    return pending
 
 
 def record(backend: Backend, claim: Claim, items: list[tuple[str, Json, str | None]]) -> None:
@@ -183,18 +186,10 @@ def publish(backend: Backend, claim: Claim, publication: Publication) -> Job:
         if row is None:
             raise LeaseLost(f"the lease of {job.id} was taken away before its slice was published")
         published = transitions.read_job(row)
-    backend.live.count(*_counted(published, publication))
+    backend.live.count(*counters.of_slice(job.kind, publication.slice or {}))
     if published.state is JobState.RUNNING:
         backend.doorbell.ring(QUEUES[job.kind])
     return published
-
-
-def _counted(job: Job, publication: Publication) -> list[dict[str, float]]:
-    """What a published slice adds to the counters."""
-    additions = [counters.SLICES.fields(1, job.kind)]
-    done = publication.slice or {}
-    additions += [counter.fields(done[name]) for name, counter in MEASURED if name in done]
-    return additions
 
 
 def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
@@ -220,7 +215,7 @@ def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
             # Before the move: a story ends with its final state.
             events.append(connection, found.id, "log", {"level": "warning", "message": reason})
             row = transitions.let_go(
-                connection, found.pending, this, attempts=attempts, not_before=now()
+                connection, found.pending, this, attempts=attempts, not_before=0.0
             )
         job = transitions.read_job(row) if row is not None else None
     if job is not None and job.state is JobState.QUEUED:
@@ -285,7 +280,7 @@ def _has_no_minutes_left(connection: sa.Connection, backend: Backend, claim: Cla
 
 def _next_slice(connection: sa.Connection, claim: Claim, values: Json) -> "sa.Row[Any] | None":
     """Free the lease of a running job for whoever takes the next slice."""
-    free = {"lease_until": None, "lease_owner": None, "not_before": now()} | line_up()
+    free = {"lease_until": None, "lease_owner": None, "not_before": 0.0} | line_up()
     return transitions.change(connection, *_fence(claim), **(values | free))
 
 

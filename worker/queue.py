@@ -79,6 +79,7 @@ class Doorbell:
             "interval_step": 0,
             "interval_max": 0,
         }
+        self.broken = False  # whether Redis did not take the last message
         self._soon: SimpleQueue[QueueName] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None
@@ -101,8 +102,10 @@ class Doorbell:
             self._app.send_task(task, args=arguments, queue=queue, retry=False, ignore_result=True)
         except (kombu.exceptions.OperationalError, redis.RedisError, OSError) as error:
             log.warning("a message for %s was not sent: %s", queue, error)
-            return False
-        return True
+            self.broken = True
+        else:
+            self.broken = False
+        return not self.broken
 
     def _ring_for_ever(self) -> None:
         while True:

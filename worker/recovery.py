@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from worker import counters, delivery, events, halving, logs, retention, transitions
 from worker.backend import Backend, open_backend
+from worker.clock import ClockWatch
 from worker.database import jobs, now
 from worker.errors import Unavailable
 from worker.queue import QUEUES
@@ -90,9 +91,13 @@ def _recover_expired(backend: Backend) -> int:
                 row = transitions.finish(connection, *this, state=JobState.FAILED, error=error)
             else:
                 # The first time at once: machines do go away. Then ever more slowly.
-                back_off = min(2.0**lost, LONGEST_BACK_OFF_SECONDS) if lost else 0.0
+                back_off = min(2.0**lost, LONGEST_BACK_OFF_SECONDS)
                 row = transitions.let_go(
-                    connection, pending, *this, lost_leases=lost + 1, not_before=now() + back_off
+                    connection,
+                    pending,
+                    *this,
+                    lost_leases=lost + 1,
+                    not_before=now() + back_off if lost else 0.0,
                 )
                 if row is not None and row.state == JobState.QUEUED:
                     message = "the worker was lost; another one goes on from the last checkpoint"
@@ -162,8 +167,10 @@ def _announce(backend: Backend, kind: JobKind) -> int:
 
 def run_for_ever(backend: Backend, stop: threading.Event) -> None:
     """Sweep every second until told to stop; an unreachable part is waited for."""
+    clock = ClockWatch()
     while not stop.wait(SWEEP_SECONDS):
         try:
+            clock.look(backend)
             done = sweep(backend)
         except Unavailable as error:
             log.warning("%s", error)

@@ -10,7 +10,8 @@ and indexed: a claim costs the same however many jobs wait.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate, groupby
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -137,10 +138,11 @@ class Level:
     def __init__(self, ahead: int, turns: Sequence[tuple[str, int]]) -> None:
         """`ahead` jobs are at higher levels; `turns` are (owner, jobs), the next owner first."""
         self.ahead = ahead
-        self.jobs = sum(count for _, count in turns)
         self._counts = [count for _, count in turns]
         self._turn = {owner: turn for turn, (owner, _) in enumerate(turns)}
-        self._rounds: dict[int, tuple[int, list[int]]] = {}
+        self._ordered = sorted(self._counts)
+        self._sums = [0, *accumulate(self._ordered)]
+        self.jobs = self._sums[-1]
 
     def knows(self, owner: str) -> bool:
         """Whether the owner had jobs at this level when they were counted."""
@@ -152,12 +154,10 @@ class Level:
         Owners take turns: until this job is served everybody has had `rank` turns, and those whose
         turn comes before the owner's one more; or as many as he has jobs.
         """
-        if rank not in self._rounds:
-            turns_had = sum(min(count, rank) for count in self._counts)
-            once_more = [0, *accumulate(int(count > rank) for count in self._counts)]
-            self._rounds[rank] = (turns_had, once_more)
-        turns_had, once_more = self._rounds[rank]
-        return self.ahead + turns_had + once_more[self._turn[owner]] + 1
+        few = bisect_left(self._ordered, rank)  # owners who run out of jobs before
+        turns_had = self._sums[few] + rank * (len(self._ordered) - few)
+        once_more = sum(map(rank.__lt__, self._counts[: self._turn[owner]]))
+        return self.ahead + turns_had + once_more + 1
 
 
 class Places:
@@ -176,23 +176,26 @@ class Places:
         if not identifiers:
             return {}
         columns = (jobs.c.id, jobs.c.kind, jobs.c.level, jobs.c.owner, *_turn())
-        query = sa.select(*columns).where(
-            jobs.c.id.in_(identifiers), runnable(), jobs.c.state == JobState.QUEUED
-        )
-        return {
-            row.id: level.place(row.owner, rank)
-            for row, rank in _ranks(connection, connection.execute(query).all())
-            if (level := self._level(connection, row)) and level.knows(row.owner)
-        }
+        # Asked for, not searched by: SQLite would read the index of the whole line for a few ids.
+        waits = sa.and_(runnable(), jobs.c.state == JobState.QUEUED).label("waits")
+        query = sa.select(waits, *columns).where(jobs.c.id.in_(identifiers))
+        rows = [row for row in connection.execute(query) if row.waits]
+        places: dict[str, int] = {}
+        line = attrgetter("kind", "level", "owner")
+        for (kind, level, owner), mine in groupby(sorted(rows, key=line), key=line):
+            found = self._levels_of(connection, kind).get(level)
+            if found is not None and found.knows(owner):
+                ranks = _ranks(connection, list(mine))
+                places |= {job: found.place(owner, rank) for job, rank in ranks.items()}
+        return places
 
-    def _level(self, connection: sa.Connection, row: "sa.Row[Any]") -> Level | None:
-        kind: str = row.kind
+    def _levels_of(self, connection: sa.Connection, kind: str) -> dict[int, Level]:
         if time.monotonic() > self._fresh_until.get(kind, 0.0):
             self._levels[kind] = levels = _levels(connection, kind)
             waiting = sum(level.jobs for level in levels.values())
             kept = KEPT_SECONDS if waiting > LONG_QUEUE else 0.0
             self._fresh_until[kind] = time.monotonic() + kept
-        return self._levels[kind].get(row.level)
+        return self._levels[kind]
 
 
 def _levels(connection: sa.Connection, kind: str) -> dict[int, Level]:
@@ -221,27 +224,17 @@ def _levels(connection: sa.Connection, kind: str) -> dict[int, Level]:
     return found
 
 
-def _ranks(
-    connection: sa.Connection, rows: "Sequence[sa.Row[Any]]"
-) -> "Iterator[tuple[sa.Row[Any], int]]":
-    """Each row with how many of its owner's own jobs at its level are served before it.
-
-    Rows of one owner are counted one after the other, each from the one before.
-    """
-    line = attrgetter("kind", "level", "owner")
-    for (kind, level, owner), mine in groupby(sorted(rows, key=line), key=line):
-        these = (jobs.c.kind == kind, jobs.c.level == level, jobs.c.owner == owner)
-        rank = 0
-        since: sa.ColumnElement[bool] = sa.true()
-        for row in sorted(mine, key=lambda row: row[-3:]):
-            values = zip(_turn(), row[-3:], strict=True)
-            here = sa.tuple_(*(sa.literal(value, column.type) for column, value in values))
-            between = sa.select(sa.func.count()).where(
-                runnable(), *these, since, sa.tuple_(*_turn()) < here
-            )
-            rank += connection.scalar(between) or 0
-            since = sa.tuple_(*_turn()) >= here
-            yield row, rank
+def _ranks(connection: sa.Connection, rows: "Sequence[sa.Row[Any]]") -> dict[str, int]:
+    """How many of its owner's own jobs at its level are served before each of one owner's jobs."""
+    last = max(rows, key=lambda row: row[-3:])
+    values = zip(_turn(), last[-3:], strict=True)
+    here = sa.tuple_(*(sa.literal(value, column.type) for column, value in values))
+    these = (jobs.c.kind == last.kind, jobs.c.level == last.level, jobs.c.owner == last.owner)
+    rank = (sa.func.row_number().over(order_by=_turn()) - 1).label("rank")
+    line = sa.select(jobs.c.id, rank).where(runnable(), *these, sa.tuple_(*_turn()) <= here)
+    numbered = line.subquery()
+    query = sa.select(numbered).where(numbered.c.id.in_([row.id for row in rows]))
+    return {row.id: row.rank for row in connection.execute(query)}
 
 
 def _turn() -> tuple["sa.ColumnElement[Any]", ...]:

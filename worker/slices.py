@@ -153,7 +153,7 @@ class SliceRunner:
                 break
         live.seconds_a_step = meter.seconds_a_step
         began_saving = time.monotonic()
-        checkpoint, candidate = self._store_files(claim, trainer, meter, folder)
+        checkpoint, candidate = self._store_files(claim, trainer, meter, folder, keeper)
         live.save_seconds = time.monotonic() - began_saving
         return leases.Publication(
             state=JobState.RUNNING if trainer.stopped is None else JobState.SUCCEEDED,
@@ -184,14 +184,24 @@ class SliceRunner:
         return max(0.0, turn / workers - 1) * slice_seconds
 
     def _store_files(
-        self, claim: leases.Claim, trainer: Trainer, meter: "Meter", folder: Path
+        self,
+        claim: leases.Claim,
+        trainer: Trainer,
+        meter: "Meter",
+        folder: Path,
+        keeper: LeaseKeeper,
     ) -> tuple[StoredFile, Json | None]:
-        """The checkpoint, and the best model if it is another one than the record's."""
+        """The checkpoint, and the best model if it is another one than the record's.
+
+        The store has its own patience: only a single file that takes too long is a hang.
+        """
         name = f"{claim.job.id}/{claim.job.slices + 1}-{claim.epoch}"
         path = folder / "to.safetensors"
         with _on_local_disk(folder):
             trainer.save(path)
+        keeper.is_alive()
         checkpoint = self._backend.store.put(f"checkpoints/{name}.safetensors", path)
+        keeper.is_alive()
         known = claim.job.candidate
         if known is not None and known["step"] == trainer.best_step:
             return checkpoint, None

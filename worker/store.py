@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1024 * 1024
 # obstore would try for three minutes: longer than whoever waits, and slices are repeated anyway.
 RETRY_SECONDS = 20
+# A store across a network may take so long for one file. The second is the slowest line that is
+# waited for: a large file has more time, else it could never be stored, however often it is tried.
+REQUEST_SECONDS, SLOWEST_BYTES_A_SECOND = 30, 4 * CHUNK_BYTES
+
+CLIENT_VARIABLES = {"s3": "AWS_", "s3a": "AWS_", "gs": "GOOGLE_"}  # AWS_ALLOW_HTTP and so on
+CLIENT_OPTIONS = (
+    *("allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only"),
+    *("proxy_url", "proxy_ca_certificate", "proxy_excludes", "root_certificate", "user_agent"),
+)
 
 
 class ArtifactStore:
@@ -43,11 +52,9 @@ class ArtifactStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(self.folder)
         else:
-            retry: RetryConfig = {
-                "max_retries": 4,
-                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
-            }
-            self._store = from_url(url, retry_config=retry)
+            self._store = _remote(url, REQUEST_SECONDS)
+        self._url = url
+        self._patient: dict[int, ObjectStore] = {}  # by the seconds of a request
 
     def put(self, key: str, source: bytes | Path) -> StoredFile:
         """Write an artifact under a fresh key and sync it.
@@ -60,7 +67,7 @@ class ArtifactStore:
                 size = _copy(source, self.folder / key, digest)
             else:
                 size = _hash(source, digest)
-                obstore.put(self._store, key, source, mode="create", use_multipart=False)
+                obstore.put(self._for(size), key, source, mode="create", use_multipart=False)
             self._sync(key)
         except (AlreadyExistsError, FileExistsError) as error:
             raise StoreError(f"the artifact {key} exists already") from error
@@ -76,7 +83,8 @@ class ArtifactStore:
         """The artifact in chunks; Damaged after the last one when the checksum differs."""
         digest = hashlib.sha256()
         try:
-            for chunk in obstore.get(self._store, file.key).stream(min_chunk_size=CHUNK_BYTES):
+            found = obstore.get(self._for(file.bytes), file.key)
+            for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
                 data = bytes(chunk)
                 digest.update(data)
                 yield data
@@ -149,6 +157,17 @@ class ArtifactStore:
         except (BaseError, OSError) as error:
             raise StoreError(f"the store does not answer: {_reason(error)}") from error
 
+    def _for(self, size: int) -> ObjectStore:
+        """The store, patient enough for a file of this size."""
+        seconds = REQUEST_SECONDS
+        while seconds * SLOWEST_BYTES_A_SECOND < size:
+            seconds *= 2
+        if self.folder is not None or seconds == REQUEST_SECONDS:
+            return self._store
+        if seconds not in self._patient:
+            self._patient[seconds] = _remote(self._url, seconds)
+        return self._patient[seconds]
+
     def _sync(self, key: str) -> None:
         if self.folder is None:
             return
@@ -161,6 +180,19 @@ class ArtifactStore:
                 os.close(descriptor)
             if entry == self.folder:
                 break
+
+
+def _remote(url: str, seconds: int) -> ObjectStore:
+    retry: RetryConfig = {
+        "max_retries": 4,
+        "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+    }
+    prefix = CLIENT_VARIABLES.get(urlparse(url).scheme, "AZURE_")
+    # obstore reads these from the environment only where no option is given.
+    names = {f"{prefix}{option}".upper(): option for option in CLIENT_OPTIONS}
+    client: Any = {option: os.environ[name] for name, option in names.items() if name in os.environ}
+    client["timeout"] = timedelta(seconds=seconds)
+    return from_url(url, retry_config=retry, client_options=client)
 
 
 def _reason(error: Exception) -> str:

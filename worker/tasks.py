@@ -70,7 +70,11 @@ _process = Process()
 
 @app.task(bind=True, name=ADVANCE_JOB)
 def advance_job(task: Any) -> None:
-    """Run one slice of the job whose turn it is; nothing when there is none."""
+    """Run one slice of the job whose turn it is; nothing when there is none.
+
+    While Redis takes no messages nobody would ring for the next slice: then this worker goes on by
+    itself, always with the job whose turn it is.
+    """
     queue: QueueName = task.request.delivery_info["routing_key"]
     worker = str(task.request.hostname)
     if shutdown.begun():
@@ -79,10 +83,11 @@ def advance_job(task: Any) -> None:
         return
     runner = _process.predictor(worker) if queue == "predict" else _process.slice_runner(worker)
     backend = _process.open()
-    claim = leases.claim(backend, queue, owner=_holder(task.request))
-    if claim is not None:
+    while (claim := leases.claim(backend, queue, owner=_holder(task.request))) is not None:
         with logs.about(job=claim.job.id, request=claim.request_id):
             _advance(backend, runner, claim)
+        if shutdown.begun() or not backend.doorbell.broken:
+            return
 
 
 def _advance(backend: Backend, runner: Any, claim: leases.Claim) -> None:

@@ -123,6 +123,21 @@ def test_a_wiped_queue_loses_nothing(
     assert client.finished(job_id)["state"] == "succeeded"
 
 
+def test_trainings_go_on_while_the_queue_is_frozen(
+    service: Service, client: Client, records: Backend, tmp_path: Path
+) -> None:
+    job_id = started(client, tmp_path / "text.txt")
+    queue = service.process_of("queue")
+    os.kill(queue, signal.SIGSTOP)
+    try:
+        seen = jobs.get(records, OWNER, job_id).slices
+        # The second one at least was claimed while nobody could ring for it.
+        eventually(lambda: jobs.get(records, OWNER, job_id).slices >= seen + 2)
+    finally:
+        os.kill(queue, signal.SIGCONT)
+    assert client.finished(job_id)["state"] == "succeeded"
+
+
 def test_pause_resume_and_cancel_take_effect_soon_and_keep_a_model(
     client: Client, records: Backend, tmp_path: Path
 ) -> None:

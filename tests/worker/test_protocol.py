@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from tests.worker.conftest import LINES
 from tests.worker.protocol_records import Records
-from worker import datasets, jobs, leases, recovery, submissions
+from worker import clock, datasets, jobs, leases, recovery, submissions
 from worker.backend import Backend
 from worker.errors import LeaseLost, NotFound, WrongState
 from worker.leases import Claim, Publication
@@ -222,6 +222,13 @@ class Protocol(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.5, 3.0, 25.0, 70.0)))
     def time_passes(self, seconds: float) -> None:
         self.records.pass_time(seconds)
+
+    @rule(seconds=st.sampled_from((5.0, 3600.0)))
+    def clock_is_set_back(self, seconds: float) -> None:
+        """As the sweep sees it; a clock set forward is time that passes."""
+        self.records.pass_time(-seconds)
+        clock.mend(self.backend, 0.0)
+        assert clock.mend(self.backend, 0.0) == 0
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data(), noticed=st.booleans())
