@@ -29,6 +29,7 @@ from worker.records import WorkerInfo
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 3.0
+PRELOAD_SECONDS = 5.0
 HUNG = "the training process took no step for too long (LSTMQ_HANG_SECONDS) and was ended"
 
 
@@ -135,6 +136,13 @@ def _child_started(**_: Any) -> None:
     _process.heart.rest()  # whatever a dead child left in its place
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    threading.Thread(target=_load_torch, name="preload", daemon=True).start()
+
+
+def _load_torch() -> None:
+    """In a pool's child with nothing to do: whoever comes next need not wait for it."""
+    time.sleep(PRELOAD_SECONDS)  # a short life, and others that start, are not burdened
+    import worker.slices  # noqa: F401, PLC0415 - for its effect
 
 
 @signals.worker_ready.connect

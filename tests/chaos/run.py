@@ -1,7 +1,8 @@
 """`make chaos SEED=1 FAULTS=60`: break everything, again and again, and see that nothing is lost.
 
-The seed decides which faults come in which order and what is submitted; when exactly they hit is
-the machine's. Exit 0 only when every promise was kept.
+The seed decides which faults come in which order, on which part, and what the n-th job is; when
+exactly they hit, and which of them find no victim at their moment, is the machine's. Exit 0 only
+when every promise was kept.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from tests.chaos.attack import Attack, Recovered
 from tests.chaos.checks import Checks, report
 from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import Ledger
-from tests.chaos.system import System, settings_of
+from tests.chaos.system import EPOCHS, System, settings_of
 from tests.test_up import Service
 from tests.worker.servers import find_postgres, postgres
 from worker.errors import Unavailable
@@ -64,6 +65,7 @@ def round_of_faults(
     seconds: float,
     database_url: str = "",
     order: list[str] | None = None,
+    epochs: int = EPOCHS,
 ) -> tuple[list[str], str]:
     """Run one round, of the seed's faults or of those in `order`; what was broken, the report."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
@@ -72,9 +74,9 @@ def round_of_faults(
         contextlib.closing(Ledger(folder / "ledger.jsonl")) as ledger,
         Service(folder / "var", settings=settings_of(folder, database_url)) as service,
     ):
-        system = System(service, ledger, random.Random(seed), database_url)  # noqa: S311
+        system = System(service, ledger, seed, database_url, epochs)
         try:
-            attack(system, seed, count, time.monotonic() + seconds, order)
+            attack(system, count, time.monotonic() + seconds, order)
             checks = Checks(system, folder)
             checks.run()
             text = report(system, checks, seed)
@@ -88,9 +90,9 @@ def round_of_faults(
     return checks.problems, text
 
 
-def attack(system: System, seed: int, count: int, deadline: float, order: list[str] | None) -> None:
+def attack(system: System, count: int, deadline: float, order: list[str] | None) -> None:
     """Do the seed's faults one after the other while there is always work."""
-    draw = random.Random(f"faults {seed}")  # noqa: S311
+    draw = random.Random(f"faults {system.seed}")  # noqa: S311
     names, shares = list(FAULTS), [share for _, share in FAULTS.values()]
     attacker = Attack(system)
     system.keep_busy()
@@ -104,9 +106,10 @@ def attack(system: System, seed: int, count: int, deadline: float, order: list[s
         else:
             break
         pause, double = draw.uniform(0.0, 1.5), draw.random() < DOUBLE_FAULTS
+        chosen = draw.random()
         system.keep_busy()
         time.sleep(pause)
-        recovered = when_possible(system, attacker, name)
+        recovered = when_possible(system, attacker, name, chosen)
         if recovered is None:
             system.ledger.note("skipped", kind=name)
             skipped += 1
@@ -118,10 +121,11 @@ def attack(system: System, seed: int, count: int, deadline: float, order: list[s
     attacker.wait_for_timers()
 
 
-def when_possible(system: System, attacker: Attack, name: str) -> Recovered | None:
+def when_possible(system: System, attacker: Attack, name: str, chosen: float) -> Recovered | None:
     """Do the fault as soon as it can be done; None when its moment does not come."""
     deadline = time.monotonic() + POSSIBLE_SECONDS
     while time.monotonic() < deadline:
+        system.choose.seed(chosen)  # however often it is tried
         with contextlib.suppress(redis.RedisError, Unavailable):  # the fault before lasts still
             recovered = FAULTS[name][0](attacker)
             if recovered is not None:

@@ -27,19 +27,10 @@ SETTINGS = {
     "LSTMQ_MAX_ACTIVE_JOBS": "0",
 }
 TEXT = "the cat sat on the mat and the dog lay by the door while the rain fell .\n" * 60
-CONFIGS = [
-    {
-        "preset": "word",
-        "model": {"embed_dim": 48, "hidden_dim": 96, "dropout": 0.2},
-        "training": {
-            **{"epochs": 160, "batch_size": 4, "bptt": 16, "patience": None},
-            "seed": seed,
-        },
-    }
-    for seed in (1, 2)
-]
+CONFIG = {"preset": "word", "model": {"embed_dim": 48, "hidden_dim": 96, "dropout": 0.2}}
+EPOCHS, SEEDS = 160, (1, 2)
 PROMPT, SAMPLING = "the cat", {"seed": 7, "max_tokens": 12}
-ACTIVE_JOBS = 3
+ACTIVE_JOBS, PREDICT_EVERY = 3, 3
 TRAIN_PARTS = ("train-1", "train-2")
 
 
@@ -58,9 +49,10 @@ class System:
     """One `lstmq up` and everything the harness knows about it."""
 
     def __init__(
-        self, service: Service, ledger: Ledger, choose: random.Random, database_url: str = ""
+        self, service: Service, ledger: Ledger, seed: int, database_url: str, epochs: int
     ) -> None:
-        self.service, self.ledger, self.choose = service, ledger, choose
+        self.service, self.ledger, self.seed, self._epochs = service, ledger, seed, epochs
+        self.choose = random.Random()  # noqa: S311 - what a fault may choose; seeded by each
         self.clocks = service.folder.parent / "clocks"
         self.url = service.url()
         self.records: Backend = open_backend(
@@ -77,11 +69,17 @@ class System:
         """Submit until there are enough unfinished jobs; now and then a durable prediction."""
         while sum(row.state not in FINAL_STATES for row in self.rows()) < ACTIVE_JOBS:
             found = models.list_page(self.records, "local", limit=1).data
-            if found and self._submitted % 3 == 2:
+            if found and self._submitted % PREDICT_EVERY == PREDICT_EVERY - 1:
                 body = {"kind": "predict", "model": found[0].id, "prompt": PROMPT}
                 self.submit(body | {"sampling": SAMPLING})
             else:
-                self.submit({"kind": "train", "text": TEXT, "config": self.choose.choice(CONFIGS)})
+                self.submit({"kind": "train", "text": TEXT, "config": self._next_config()})
+
+    def _next_config(self) -> dict[str, Any]:
+        """The same for the n-th job of a seed, whenever it is submitted."""
+        draw = random.Random(f"job {self.seed} {self._submitted}")  # noqa: S311
+        training = {"epochs": self._epochs, "batch_size": 4, "bptt": 16, "patience": None}
+        return CONFIG | {"training": training | {"seed": draw.choice(SEEDS)}}
 
     def submit(self, body: dict[str, Any]) -> None:
         """Ask with one key until there is an answer; from the 202 on it is in the ledger."""

@@ -1,8 +1,15 @@
-"""A short round of faults; `make chaos` runs longer ones."""
+"""Rounds of faults, short enough for tests; `make chaos` runs longer ones."""
 
 import pytest
 
 from tests.chaos.run import round_of_faults
+
+COMMONEST = ["kill -9 training child", "FLUSHALL", "kill -9 training child"]
+
+
+def test_the_commonest_faults_lose_nothing() -> None:
+    problems, text = round_of_faults(seed=1, count=3, seconds=60.0, order=COMMONEST, epochs=40)
+    assert problems == [], text
 
 
 @pytest.mark.slow
