@@ -44,6 +44,24 @@ def test_many_may_migrate_at_once(tmp_path: Path) -> None:
         assert set(pool.map(migrate, range(6))) == {database.SCHEMA_REVISION}
 
 
+def test_a_commit_is_on_the_disk_before_it_is_told(database_url: str) -> None:
+    """SQLite: FULL. Postgres: also where somebody has set its commits free."""
+    if database_url.startswith("postgresql"):
+        admin = database.Database(database_url)
+        name = sa.make_url(database_url).database
+        with admin.writing() as connection:
+            connection.exec_driver_sql(f'alter database "{name}" set synchronous_commit = off')
+        admin.close()
+    records = database.Database(database_url)
+    with records.reading() as connection:
+        if records.url.get_backend_name() == "sqlite":
+            assert connection.exec_driver_sql("pragma synchronous").scalar() == 2
+            assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
+        else:
+            assert connection.exec_driver_sql("show synchronous_commit").scalar() == "on"
+    records.close()
+
+
 def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
     records.migrate()
