@@ -4,19 +4,24 @@ import sys
 
 import click
 
-from web.commands.jobs import jobs
+from web.commands.datasets import datasets, upload
+from web.commands.jobs import cancel, job, jobs
 from web.commands.keys import audit, keys
-from web.commands.models import models
-from web.commands.prediction import predict
+from web.commands.models import model, models
+from web.commands.prediction import batch, next_tokens, predict
 from web.commands.records import backup, restore, verify
+from web.commands.scoring import evaluate, score
 from web.commands.service import demo, up
 from web.commands.status import status
+from web.commands.sweeping import sweep, sweeps
 from web.commands.training import train
+from web.commands.transport import pull, push
 
 COMMANDS = {
     "The service": (up, status, demo),
-    "Train": (train, jobs),
-    "Ask": (predict, models),
+    "Train": (train, sweep, sweeps, upload, datasets),
+    "Ask": (predict, next_tokens, score, batch, evaluate),
+    "What there is": (jobs, job, cancel, models, model, pull, push),
     "Look after it": (keys, audit, verify, backup, restore),
 }
 

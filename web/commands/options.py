@@ -21,11 +21,15 @@ data_dir_option = click.option(
 url_option = click.option(
     "--url",
     envvar="LSTMQ_URL",
+    metavar="URL",
     callback=_check_url,
     help="Service to ask (LSTMQ_URL); else the one running here, else port 8000.",
 )
 remote_option = click.option(
-    "--url", callback=_check_url, help="A service to ask as an admin; else the records here."
+    "--url",
+    callback=_check_url,
+    metavar="URL",
+    help="A service to ask as an admin; else the records here.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
 MOST_LISTED = 10_000

@@ -48,7 +48,10 @@ def installation(data_dir: Path | None, *, make: bool = False) -> Iterator[Any]:
 @json_option
 @data_dir_option
 def verify(data_dir: Path | None, *, as_json: bool) -> None:
-    """Check that records and artifacts agree; exit 1 when something is missing or damaged."""
+    """Check that records and artifacts agree.
+
+    Reads everything; the exit code is 1 when something is missing or damaged.
+    """
     from worker.verification import verify as check_all  # noqa: PLC0415 - not for other commands
 
     with installation(data_dir) as backend:
@@ -60,7 +63,10 @@ def verify(data_dir: Path | None, *, as_json: bool) -> None:
 @json_option
 @data_dir_option
 def backup(folder: Path, data_dir: Path | None, *, as_json: bool) -> None:
-    """Copy records and artifacts into FOLDER, which must be empty; the service may run."""
+    """Copy records and artifacts into an empty FOLDER.
+
+    The service may run meanwhile.
+    """
     from worker.backup import back_up  # noqa: PLC0415
 
     with installation(data_dir) as backend:
@@ -72,7 +78,10 @@ def backup(folder: Path, data_dir: Path | None, *, as_json: bool) -> None:
 @json_option
 @data_dir_option
 def restore(folder: Path, data_dir: Path | None, *, as_json: bool) -> None:
-    """Make an installation of a backup; refused where there is one already."""
+    """Make an installation of the backup in FOLDER.
+
+    Refused where there is one already.
+    """
     from worker import backup as copies  # noqa: PLC0415
 
     settings = read_settings(data_dir=data_dir)

@@ -79,7 +79,7 @@ def greet(settings: Settings, url: str, sample: bool, as_json: bool) -> None:
 @click.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/demo"))
 def demo(data_dir: Path) -> None:
-    """Train the bundled samples on a service of its own, predict, and stop."""
+    """Train the bundled samples on a service of its own and ask them."""
     from web.demo import run_demo  # noqa: PLC0415 - only this command needs it
 
     sys.exit(run_demo(data_dir))

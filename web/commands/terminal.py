@@ -52,6 +52,14 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document))
 
 
+def print_deleted(identifier: str, *, as_json: bool) -> None:
+    """Say that something is gone."""
+    if as_json:
+        print_json({"id": identifier, "deleted": True})
+    else:
+        note(f"{identifier} is gone.")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table for a terminal; tab-separated lines with a heading for everything else."""
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]

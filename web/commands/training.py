@@ -42,9 +42,10 @@ def train(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train a model on FILE: plain text, CSV, TSV, JSON Lines, or `prompt : completion` lines.
+    """Train a model on the text in FILE.
 
-    FILE may be `-` for standard input, or the id of a stored text. Prints the id of the model, or
+    Plain text, CSV, TSV, JSON Lines, or `prompt : completion` lines, in any common encoding. FILE
+    may be `-` for standard input, or the id of a stored text. Prints the id of the model, or
     with --no-wait that of the job. Ctrl-C leaves the training, which goes on.
     """
     config = config_from(settings)
