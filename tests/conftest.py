@@ -34,7 +34,13 @@ hypothesis_settings.load_profile("quick")
 
 # Files whose tests wait for real services, longest first: two processes share the run, and what is
 # long must not come last.
-LONG_FILES = ("test_up.py", "test_processes.py", "test_pages.py", "test_every_page.py")
+LONG_FILES = (
+    "test_up.py",
+    "test_processes.py",
+    "test_docs.py",
+    "test_pages.py",
+    "test_every_page.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,8 +63,6 @@ def predict(
 def _stream(client: Client, model: str, body: Json, *, as_json: bool) -> Json:
     """Write tokens as they come; the result that follows them."""
     prompt, begun = body["prompt"], False
-    if not as_json:
-        _write(prompt)
     headers = {"Accept": MEDIA_TYPE}
     address = f"{model_path(model)}/predict"
     with client.stream("POST", address, json={**body, "stream": True}, headers=headers) as answer:
@@ -74,11 +72,11 @@ def _stream(client: Client, model: str, body: Json, *, as_json: bool) -> Json:
             if as_json:
                 print_json(item)
             elif item["type"] == "token" and item["text"]:
-                _write(item["text"] if begun else join(prompt, item["text"]))
+                _write(item["text"] if begun else prompt + join(prompt, item["text"]))
                 begun = True
             if item["type"] == "result":
                 if not as_json:
-                    _write("\n")
+                    _write("\n" if begun else f"{prompt}\n")
                 result: Json = item["result"]
                 return result
     raise ApiError("The service broke off before the end.", None)

@@ -30,7 +30,7 @@ from web.commands.terminal import (
 from web.commands.wording import number, share
 from web.event_stream import Patience
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 COLUMNS = ("trial", "settings", "state", "done", "loss", "held out", "job")
 
 
@@ -168,9 +168,10 @@ def _finish(sweep: Json, *, waited: bool, as_json: bool) -> None:
         click.echo(sweep["id"])
         note(f"Watch it: lstmq sweeps {sweep['id']} --follow")
     else:
-        print_table(COLUMNS, rows_of(sweep))
+        print_table(COLUMNS, rows_of(sweep), err=True)
         note(headline(sweep))
         if best.get("model"):
+            click.echo(best["model"])
             note(f"Ask the best: lstmq predict {best['model']} 'your prompt'")
     if waited and sweep["state"] != "succeeded":
         reason = (sweep["error"] or {}).get("message", "")

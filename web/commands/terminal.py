@@ -60,19 +60,21 @@ def print_deleted(identifier: str, *, as_json: bool) -> None:
         note(f"{identifier} is gone.")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False
+) -> None:
     """A table for a terminal; tab-separated lines with a heading for everything else."""
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not (sys.stderr if err else sys.stdout).isatty():
         for line in [list(columns), *cells]:
-            click.echo("\t".join(" ".join(cell.split()) for cell in line))
+            click.echo("\t".join(" ".join(cell.split()) for cell in line), err=err)
         return
     table = Table()
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number == 0, overflow="fold")
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
+    Console(stderr=err).print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -15,15 +15,15 @@ from web.event_stream import story
 Told = Callable[[Json], None]
 
 
-def watch(client: Client, job: Json, after: int = 0, tell: Told = lambda _: None) -> Json:
+def watch(client: Client, job: Json, after: int = 0, tell: Told | None = None) -> Json:
     """Show a job until its end and return it; `tell` hears every event that is kept."""
     now = dict(job)
     with leaving(job["id"]):
-        with _bar(job["name"] or job["id"]) as show:
+        with _bar(job["name"] or job["id"], quiet=tell is not None) as show:
             show(now)
             for event in story(client, job["id"], after):
                 _take(now, event)
-                if event["id"] is not None:
+                if tell and event["id"] is not None:
                     tell(event)
                 show(now)
         return client.job(job["id"])
@@ -62,14 +62,14 @@ def _take(now: Json, event: Json) -> None:
 
 
 @contextlib.contextmanager
-def _bar(name: str) -> Iterator[Told]:
-    """A bar on a terminal; elsewhere a line for each state."""
+def _bar(name: str, *, quiet: bool) -> Iterator[Told]:
+    """A bar on a terminal; elsewhere a line for each state, unless it is told in another way."""
     console = Console(stderr=True)
     if not console.is_terminal:
         seen = [""]
 
         def line(job: Json) -> None:
-            if job["state"] != seen[0]:
+            if job["state"] != seen[0] and not quiet:
                 seen[0] = job["state"]
                 note(f"{name}: {facts_of(job)}")
 

@@ -4,46 +4,17 @@ import json
 import stat
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from click.testing import CliRunner, Result
 from flask import Flask
-from werkzeug.serving import make_server
 
-from web.cli import main
+from tests.commands.running import lstmq
 from web.client import Client
 from web.commands.wording import facts_of, join
 from web.lock import running_url
 from worker import keys
 
-ROOT = Path(__file__).parents[1]
-LINES = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
-
-
-@pytest.fixture
-def url(app: Flask) -> Iterator[str]:
-    """The application behind a real socket."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    file = tmp_path / "lesson.txt"
-    file.write_text(LINES)
-    return file
-
-
-def lstmq(*arguments: str, **environment: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), env=environment)
+ROOT = Path(__file__).parents[2]
 
 
 def test_train_submits_and_jobs_lists(url: str, text: Path) -> None:
