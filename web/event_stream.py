@@ -61,13 +61,12 @@ def story(client: Client, identifier: str, after: int = 0) -> Iterator[Json]:
 class Patience:
     """Waits a while after an error that may pass; raises one that lasts, or that will not pass."""
 
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
         """It went well again."""
-        self._deadline = time.monotonic() + self._seconds
+        self._deadline = time.monotonic() + PATIENCE_SECONDS
         self._pause = 0.25
 
     def wait(self, error: ApiError) -> None:

@@ -20,7 +20,7 @@ LINES = "what is your name : Jay\nwhat is capital of India : Delhi\nok\n"
 def listening(app: Flask) -> Iterator[str]:
     """Serve it on a free port of this machine."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -36,6 +36,11 @@ def connected(url: str) -> Iterator[Client]:
             fail(str(error), code_of(error))
         except KeyboardInterrupt:
             fail("Interrupted.", Exit.INTERRUPTED)
+        except BrokenPipeError:  # whoever reads our output has had enough: click ends quietly
+            raise
+        except OSError as error:
+            place = error.filename or "a file"
+            fail(f"{place} cannot be used: {error.strerror or error}.", Exit.FAILED)
 
 
 def code_of(error: ApiError) -> Exit:

@@ -46,8 +46,12 @@ def leaving(identifier: str) -> Iterator[None]:
 def check_success(job: Json) -> None:
     """End the command unless a job did what it should."""
     if job["state"] != "succeeded":
-        reason = (job.get("error") or {}).get("message", "")
-        fail(f"{job['name']} ({job['id']}) {job['state']}. {reason}".rstrip(), Exit.FAILED)
+        words = [f"{job['name']} ({job['id']}) {job['state']}."]
+        if reason := (job["error"] or {}).get("message"):
+            words.append(reason)
+        if job["kind"] == "train" and (kept := (job["result"] or {}).get("model")):
+            words.append(f"What it learned until then is kept: {kept}")
+        fail("\n".join(words), Exit.FAILED)
 
 
 def _take(now: Json, event: Json) -> None:
