@@ -57,7 +57,11 @@ def test_wrong_use_is_exit_code_2(tmp_path: Path) -> None:
 
 
 def test_the_command_line_starts_without_torch_and_without_the_service() -> None:
-    code = "import sys, web.cli; print(sorted({'torch', 'celery', 'flask'} & set(sys.modules)))"
+    code = (
+        "import sys; from click import Context; from web.cli import PLACES, main\n"
+        "for name in PLACES: main.get_command(Context(main), name)\n"
+        "print(sorted({'torch', 'celery', 'flask', 'sqlalchemy'} & set(sys.modules)))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
