@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 import httpx
 
@@ -126,7 +127,17 @@ class Client:
     def submit(self, kind: str, **body: Any) -> Json:
         """Accept a job; what is None is left out."""
         given = {name: value for name, value in body.items() if value is not None}
-        return self.ask("POST", "/jobs", json={"kind": kind, **given})
+        return self.create("/jobs", {"kind": kind, **given})
+
+    def create(self, path: str, body: Json) -> Json:
+        """Ask for something to be made, once: again with the same key when the answer is lost."""
+        headers = {"Idempotency-Key": uuid4().hex}
+        try:
+            return self.ask("POST", path, json=body, headers=headers)
+        except ApiError as error:
+            if not isinstance(error.__cause__, httpx.ReadError | httpx.RemoteProtocolError):
+                raise
+        return self.ask("POST", path, json=body, headers=headers)
 
     def train(self, dataset: str, *, name: str | None = None, config: Json | None = None) -> Json:
         """Submit a training of a stored dataset."""

@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 
 
 class Line:
-    """Connections to a server; each breaks off after `budget` bytes of answers, 0: at once."""
+    """Connections to a server; each breaks off after `budget` bytes of answers, 0: at once.
 
-    def __init__(self, target: str, budget: int | None) -> None:
+    `breaks`: so many times, then no more; None: always.
+    """
+
+    def __init__(self, target: str, budget: int | None, breaks: int | None = None) -> None:
         self.budget = budget  # bytes; None: it never breaks
+        self._breaks = breaks
         self.connections = 0
         place = urlsplit(target)
         self._target = (place.hostname or "", place.port or 0)
@@ -36,7 +40,7 @@ class Line:
                 thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        left = self.budget
+        left = self.budget if self._breaks is None or self.connections <= self._breaks else None
         with client, contextlib.suppress(OSError):
             if left == 0:
                 return
@@ -61,9 +65,9 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def line_to(target: str, budget: int | None) -> Iterator[Line]:
+def line_to(target: str, budget: int | None, breaks: int | None = None) -> Iterator[Line]:
     """A breaking line to a server."""
-    line = Line(target, budget)
+    line = Line(target, budget, breaks)
     try:
         yield line
     finally:

@@ -65,6 +65,15 @@ def test_a_line_that_breaks_costs_no_event_and_repeats_none(
     assert line.connections > 3
 
 
+def test_a_job_whose_answer_was_lost_is_there_once(url: str, text: Path, backend: Backend) -> None:
+    stored = lstmq("upload", str(text)).stdout.strip()
+    with line_to(url, 10, breaks=1) as line:
+        made = lstmq("train", stored, "--no-wait", LSTMQ_URL=line.url)
+    assert (made.exit_code, line.connections) == (0, 2), made.output
+    (job,) = jobs.list_page(backend, "local").data
+    assert made.stdout.strip() == job.id
+
+
 def test_a_story_is_followed_to_its_end(url: str, job: str) -> None:
     told = lstmq("job", job, "--follow")
     assert told.exit_code == 1  # it was cancelled

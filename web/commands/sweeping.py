@@ -70,7 +70,7 @@ def sweep(
         dataset = dataset_of(client, source, name or "", layout=layout, encoding=encoding)
         called = name or (None if is_stored(source) else name_of(source))
         body |= {"dataset": dataset} | ({"name": called} if called else {})
-        found = client.ask("POST", "/sweeps", json=body)
+        found = client.create("/sweeps", body)
         if wait:
             note(f"{client.url}/sweeps/{found['id']}")
             found = watch(client, found)
