@@ -16,6 +16,7 @@ from tests.commands.running import done, lstmq
 from tests.web.test_api_predict import item, predictor
 from web import client as web_client
 from web import create_app
+from web.commands.terminal import print_table
 from worker import keys
 from worker.backend import Backend
 from worker.records import Model
@@ -243,6 +244,7 @@ def test_a_prediction_that_fails_says_so(
     assert lstmq("predict", model.name, "capital of").exit_code in (1, 6)
     for words, given in (
         (("predict", model.name, "x", "--temperature", "9"), None),
+        (("predict", model.name, "x", "--n", "2", "--stream"), None),
         (("predict", model.name, "\udcff"), None),
         (("predict", model.name, "-"), b"\xff"),
         (("predict", model.name, "-"), b"x" * (1 << 20) + b"y"),
@@ -268,3 +270,14 @@ def test_models_are_renamed_and_removed(url: str, model: Model) -> None:
     assert lstmq("model", "other", "--rename", "x", "--delete").exit_code == 2
     assert json.loads(done("model", "other", "--delete", "--json"))["deleted"]
     assert lstmq("model", "other").exit_code == 4
+
+
+def test_a_table_on_a_terminal_takes_nothing_for_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    print_table(("id", "name"), [("job-1", "[/bold] :smile:\x1b[2J\u009b"), ("job-2", None)])
+    told = capsys.readouterr().out
+    assert "[/bold] :smile:\\x1b[2J\\x9b" in told
+    assert "│" in told

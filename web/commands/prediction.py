@@ -18,8 +18,6 @@ from web.commands.watching import check_success, watch
 from web.commands.wording import join
 from web.event_stream import MEDIA_TYPE, messages
 
-SHOWN = 5
-
 
 @click.command()
 @click.argument("model")
@@ -38,13 +36,15 @@ def predict(
     """Let MODEL go on with PROMPT.
 
     PROMPT may be `-` for standard input. MODEL is a model's id or name, or the id of a training:
-    its best model so far. With --json
-    --stream each line is a token or the result.
+    its best model so far. With --json --stream each line is a token or the result.
     """
     sampling = sampling_from(settings)
     text = read_text(prompt)
-    if stream is None:  # several texts at once would be mixed up
-        stream = not as_json and sampling.get("n", 1) == 1 and sampling.get("beams", 1) == 1
+    alone = sampling.get("n", 1) == 1 and sampling.get("beams", 1) == 1
+    if stream and not (alone or as_json):
+        raise click.UsageError("several texts would be mixed up: leave --stream out")
+    if stream is None:
+        stream = alone and not as_json
     body = {"prompt": text, "sampling": sampling}
     with connected(url) as client:
         if stream:
