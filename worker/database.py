@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 # The newest migration; a test holds it against the migrations folder.
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 # Any number will do, as long as every process takes the same one.
 _MIGRATION_LOCK = 5_786_116
 

@@ -13,7 +13,7 @@ from lstmcore.config import Level, TrainConfig, resolve_config
 from lstmcore.corpus import Corpus, CorpusSummary, Layout
 from lstmcore.estimate import Estimate
 from lstmcore.estimate import estimate as estimate_training
-from worker import database, intake, paging, quotas, retention, speed
+from worker import database, intake, paging, quotas, repeats, retention, speed
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -33,10 +33,13 @@ def create(
     encoding: str | None = None,
     layout: Layout | None = None,
     came_with_job: bool = False,
+    idempotency_key: str | None = None,
+    attempt: repeats.Attempt | None = None,
 ) -> Dataset:
     """Decode, parse and store a text, given as bytes or as the file it was spooled to.
 
-    One that came with a job goes when no job uses it any more.
+    One that came with a job goes when no job uses it any more. The same request sent again gets
+    what the first one stored.
 
     Raises lstmcore's CorpusError when it cannot be read as what it seems to be, InvalidInput for a
     bad name and Unavailable when the store does not take it; then nothing is left behind.
@@ -50,6 +53,20 @@ def create(
             [{"loc": ["file"], "msg": "too large"}],
         )
     wanted = intake.Wanted(filename, encoding, layout)
+    digest = None
+    if idempotency_key or attempt:
+        digest = repeats.digest(asdict(wanted) | {"name": name}, repeats.fingerprint(data))
+
+    def made_before(connection: sa.Connection) -> str | None:
+        if digest is None:
+            return None
+        known = repeats.known(connection, owner, idempotency_key, digest, TABLE)
+        return known or (attempt and repeats.twin(connection, owner, attempt, digest, TABLE))
+
+    with backend.database.reading() as connection:
+        known = made_before(connection)
+    if known is not None:  # not read again, nor refused for a quota that it is part of
+        return get(backend, owner, known)
     with intake.read(data, wanted, backend.settings.max_reading_bytes) as read:
         quotas.check_stored(backend, owner, read.size)
         identifier = new_id("data")
@@ -66,12 +83,18 @@ def create(
         "file": asdict(file),
         "report": read.report,
         "came_with_job": came_with_job,
+        "idempotency_key": repeats.key_of(identifier, idempotency_key, attempt),
+        "request_sha256": digest,
         "created_at": database.now(),
     }
     with backend.database.writing() as connection:
         retention.check_in_time(connection, began)
-        connection.execute(sa.insert(TABLE).values(**row))
-    return get(backend, owner, identifier)
+        known = made_before(connection)
+        if known is None:
+            connection.execute(sa.insert(TABLE).values(**row))
+    if known is not None:
+        backend.store.delete(file)
+    return get(backend, owner, known or identifier)
 
 
 def get(backend: Backend, owner: str, identifier: str) -> Dataset:
@@ -182,5 +205,5 @@ def _layout(dataset: Dataset) -> Any:
 
 
 def _read(row: "sa.Row[Any]") -> Dataset:
-    values = row._asdict()
+    values = repeats.unmarked(row)
     return Dataset(**(values | {"file": StoredFile(**values["file"])}))

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import sqlalchemy as sa
 
 from lstmcore.errors import FieldError
-from worker import database, paging
+from worker import database, paging, repeats
 from worker.backend import Backend
 from worker.database import now
 from worker.errors import InvalidInput, NotFound
@@ -29,6 +29,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 DAY_SECONDS = 86_400
 LONGEST_DAYS = 3650
 LONGEST_OWNER = 100
+HIDDEN = ("token_sha256", "made_by", *repeats.COLUMNS)
 # `lm_` + what a key is called by (12 hex digits) + `_` + the secret (43 characters of base64).
 TOKEN = re.compile(r"(lm_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
@@ -53,6 +54,35 @@ def create(
     backend: Backend, *, owner: str, role: str = "member", name: str = "", days: float | None = None
 ) -> tuple[Key, str]:
     """Make a key; the token is returned here and never again. Raises InvalidInput."""
+    row, token = _new(owner, role, name, days)
+    with backend.database.writing() as connection:
+        connection.execute(sa.insert(TABLE).values(**row))
+    return get(backend, row["id"]), token
+
+
+def create_once(
+    backend: Backend,
+    *,
+    made_by: str,
+    idempotency_key: str | None,
+    owner: str,
+    role: str,
+    name: str,
+    days: float | None,
+) -> tuple[Key, str | None]:
+    """The same for an admin whose request may come twice: the token is None the second time."""
+    row, token = _new(owner, role, name, days)
+    asked = repeats.digest({"role": role, "name": name, "days": days}, owner)
+    kept = {"made_by": made_by, "idempotency_key": idempotency_key, "request_sha256": asked}
+    with backend.database.writing() as connection:
+        known = repeats.known(connection, made_by, idempotency_key, asked, TABLE)
+        if known is None:
+            connection.execute(sa.insert(TABLE).values(**row, **kept))
+    return get(backend, known or row["id"]), None if known else token
+
+
+def _new(owner: str, role: str, name: str, days: float | None) -> tuple[dict[str, Any], str]:
+    """A row and its token. Raises InvalidInput."""
     refused: list[FieldError] = []
     clean = " ".join(owner.split())
     if not (0 < len(clean) <= LONGEST_OWNER and clean.isprintable() and not set(clean) & set(",:")):
@@ -66,9 +96,8 @@ def create(
         raise InvalidInput("This key cannot be made.", refused)
     prefix = f"lm_{secrets.token_hex(6)}"
     token = f"{prefix}_{secrets.token_urlsafe(32)}"
-    identifier = new_id("key")
     row = {
-        "id": identifier,
+        "id": new_id("key"),
         "owner": clean,
         "role": role,
         "name": check_name(name or f"{clean}'s key"),
@@ -77,9 +106,7 @@ def create(
         "created_at": now(),
         "expires_at": None if days is None else now() + days * DAY_SECONDS,
     }
-    with backend.database.writing() as connection:
-        connection.execute(sa.insert(TABLE).values(**row))
-    return get(backend, identifier), token
+    return row, token
 
 
 def get(backend: Backend, identifier: str) -> Key:
@@ -179,7 +206,7 @@ def usable() -> "sa.ColumnElement[bool]":
 
 
 def _select(*more: "sa.ColumnElement[Any]") -> "sa.Select[Any]":
-    shown = [column for column in TABLE.c if column.name != "token_sha256"]
+    shown = [column for column in TABLE.c if column.name not in HIDDEN]
     return sa.select(*shown, usable().label("usable"), *more)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from lstmcore.errors import CheckpointError
 from lstmcore.model_record import FILES
-from worker import database, paging, quotas, retention
+from worker import database, paging, quotas, repeats, retention
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, StoreError, Unavailable, WrongState
 from worker.naming import check_name, new_id
@@ -128,14 +128,22 @@ def download(backend: Backend, model: Model, folder: Path) -> Path:
     return folder
 
 
-def import_folder(backend: Backend, owner: str, name: str, folder: Path) -> Model:
+def import_folder(
+    backend: Backend, owner: str, name: str, folder: Path, idempotency_key: str | None = None
+) -> Model:
     """Store a folder that was made here or elsewhere as a model, once its files fit together.
 
-    Raises InvalidInput, QuotaExceeded, Unavailable.
+    The same request sent again gets the model of the first one. Raises InvalidInput, QuotaExceeded,
+    Unavailable.
     """
     from lstmcore.model_check import check_model_folder  # noqa: PLC0415 - loads tokenizers
 
     clean = check_name(name)
+    digest = _digest(name, folder) if idempotency_key else ""
+    with backend.database.reading() as connection:
+        known = repeats.known(connection, owner, idempotency_key, digest, TABLE)
+    if known is not None:
+        return get(backend, owner, known)
     try:
         record = check_model_folder(folder)
     except CheckpointError as error:
@@ -145,30 +153,42 @@ def import_folder(backend: Backend, owner: str, name: str, folder: Path) -> Mode
     began = backend.database.time()
     try:
         stored = {
-            filename: asdict(
-                backend.store.put(f"models/{identifier}/{filename}", folder / filename)
-            )
+            filename: backend.store.put(f"models/{identifier}/{filename}", folder / filename)
             for filename in FILES
         }
     except StoreError as error:
         raise Unavailable(f"the model could not be stored: {error}") from error
     with backend.database.writing() as connection:
         retention.check_in_time(connection, began)
-        add(
-            connection,
-            identifier=identifier,
-            owner=owner,
-            name=clean,
-            job=None,
-            config=record.config.model_dump(mode="json"),
-            metrics={
-                "step": record.step,
-                "train_loss": record.train_loss,
-                "validation_loss": record.validation_loss,
-            },
-            files=stored,
-        )
-    return get(backend, owner, identifier)
+        known = repeats.known(connection, owner, idempotency_key, digest, TABLE)
+        if known is None:
+            add(
+                connection,
+                identifier=identifier,
+                owner=owner,
+                name=clean,
+                job=None,
+                config=record.config.model_dump(mode="json"),
+                metrics={
+                    "step": record.step,
+                    "train_loss": record.train_loss,
+                    "validation_loss": record.validation_loss,
+                },
+                files={filename: asdict(file) for filename, file in stored.items()},
+                known_by={"idempotency_key": idempotency_key, "request_sha256": digest or None},
+            )
+    if known is not None:
+        backend.store.delete(*stored.values())
+    return get(backend, owner, known or identifier)
+
+
+def _digest(name: str, folder: Path) -> str:
+    """What makes an import the same: the name asked for, and every file."""
+    contents = []
+    for filename in FILES:
+        with (folder / filename).open("rb") as file:
+            contents.append(repeats.fingerprint(file))
+    return repeats.digest({"name": name}, contents)
 
 
 def add(
@@ -181,8 +201,12 @@ def add(
     metrics: Json,
     files: Json,
     identifier: str | None = None,
+    known_by: Json | None = None,
 ) -> str:
-    """Add a model within the caller's transaction; its id. A name in use gets a number."""
+    """Add a model within the caller's transaction; its id. A name in use gets a number.
+
+    `known_by`: the columns that `repeats` knows its request again by.
+    """
     insert = database.insert(connection, TABLE)
     identifier = identifier or new_id("model")
     suffix = 1
@@ -196,6 +220,7 @@ def add(
             "config": config,
             "metrics": metrics,
             "files": files,
+            **(known_by or {}),
         }
         statement = insert.values(**row).on_conflict_do_nothing(index_elements=["owner", "name"])
         if connection.execute(statement.returning(TABLE.c.id)).one_or_none():
@@ -205,7 +230,7 @@ def add(
 
 def read_model(row: "sa.Row[Any]") -> Model:
     """The record of a row."""
-    values = row._asdict()
+    values = repeats.unmarked(row)
     files = {name: StoredFile(**file) for name, file in values["files"].items()}
     return Model(**(values | {"files": files}))
 

@@ -1,9 +1,15 @@
-"""Whether a request was accepted before: then what it made is the answer, once more."""
+"""Whether a request was accepted before: then what it made is the answer, once more.
+
+Every table of what requests make has `idempotency_key` and `request_sha256`, which are unique
+together with who asked. A secret that is shown once is not part of what comes again: it is
+kept nowhere.
+"""
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 
@@ -16,7 +22,9 @@ TABLE = database.jobs
 # A client that got no answer asks again within its own timeout, ten minutes for most.
 REPEAT_SECONDS = 600.0
 REPEATED = "repeated-"
+COLUMNS = ("idempotency_key", "request_sha256")
 HALF = 32  # hex digits
+CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,17 @@ def _half(value: object) -> str:
     return hashlib.sha256(whole).hexdigest()[:HALF]
 
 
+def fingerprint(source: bytes | IO[bytes]) -> str:
+    """The SHA-256 of an upload, whose bytes are read from the beginning."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    whole = hashlib.sha256()
+    source.seek(0, os.SEEK_SET)
+    while chunk := source.read(CHUNK_BYTES):
+        whole.update(chunk)
+    return whole.hexdigest()
+
+
 def used(backend: Backend, owner: str, idempotency_key: str | None) -> bool:
     """Whether a job was accepted under this key."""
     if idempotency_key is None:
@@ -73,8 +92,13 @@ def of_what_is_gone(
 
 def _under(owner: str, idempotency_key: str, table: sa.Table = TABLE) -> "sa.Select[Any]":
     return sa.select(table.c.id, table.c.request_sha256).where(
-        table.c.owner == owner, table.c.idempotency_key == idempotency_key
+        _asker(table) == owner, table.c.idempotency_key == idempotency_key
     )
+
+
+def _asker(table: sa.Table) -> "sa.Column[Any]":
+    """Who asked for it: its owner, but an admin makes keys for others."""
+    return table.c.made_by if "made_by" in table.c else table.c.owner
 
 
 def known(
@@ -86,10 +110,12 @@ def known(
 ) -> str | None:
     """The id of what an earlier request with this key made (a job).
 
-    Raises InvalidInput if it asked for another thing.
+    Until the transaction ends, no other request with this key passes here. Raises InvalidInput if
+    the earlier one asked for another thing.
     """
     if idempotency_key is None:
         return None
+    database.one_at_a_time(connection, f"{table.name} {owner} {idempotency_key}")
     row = connection.execute(_under(owner, idempotency_key, table)).one_or_none()
     if row is None:
         return None
@@ -113,20 +139,35 @@ def made_already(connection: sa.Connection, trial: TrialOf) -> str | None:
     return connection.scalar(sa.select(TABLE.c.id).where(*this))
 
 
-def twin(connection: sa.Connection, owner: str, attempt: Attempt, digest: str) -> str | None:
-    """The job that another attempt of the same request made."""
+def twin(
+    connection: sa.Connection, owner: str, attempt: Attempt, digest: str, table: sa.Table = TABLE
+) -> str | None:
+    """The id of what another attempt of the same request made (a job)."""
     database.one_at_a_time(connection, digest)
     same = (
-        sa.select(TABLE.c.id)
-        .where(TABLE.c.owner == owner, TABLE.c.request_sha256 == digest)
-        .order_by(TABLE.c.created_at.desc())
+        sa.select(table.c.id)
+        .where(table.c.owner == owner, table.c.request_sha256 == digest)
+        .order_by(table.c.created_at.desc())
         .limit(1)
     )
     if attempt.repeated:
-        # Cancelled since: then this one is not about that job.
-        since = TABLE.c.created_at >= attempt.arrived - REPEAT_SECONDS
-        return connection.scalar(same.where(since, TABLE.c.state != JobState.CANCELLED))
+        same = same.where(table.c.created_at >= attempt.arrived - REPEAT_SECONDS)
+        if table is TABLE:  # cancelled since: then this one is not about that job
+            same = same.where(table.c.state != JobState.CANCELLED)
+        return connection.scalar(same)
     # The first attempt may come after its own repetition, if it was held up on its way.
-    made_meanwhile = TABLE.c.created_at >= attempt.arrived
-    repetition = TABLE.c.idempotency_key.startswith(REPEATED)
+    made_meanwhile = table.c.created_at >= attempt.arrived
+    repetition = table.c.idempotency_key.startswith(REPEATED)
     return connection.scalar(same.where(made_meanwhile, repetition))
+
+
+def unmarked(row: "sa.Row[Any]") -> dict[str, Any]:
+    """The values of a row but for what it is known again by."""
+    return {name: value for name, value in row._mapping.items() if name not in COLUMNS}
+
+
+def key_of(identifier: str, idempotency_key: str | None, attempt: Attempt | None) -> str | None:
+    """What is kept as the key of a request: a repetition without one is marked as such."""
+    if attempt and attempt.repeated and idempotency_key is None:
+        return f"{REPEATED}{identifier}"
+    return idempotency_key

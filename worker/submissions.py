@@ -192,8 +192,7 @@ def accept(
 ) -> Job:
     """Record a job, unless the same request made it before, and tell the queue."""
     identifier = new_id("job")
-    if attempt and attempt.repeated and idempotency_key is None:
-        idempotency_key = f"{repeats.REPEATED}{identifier}"
+    idempotency_key = repeats.key_of(identifier, idempotency_key, attempt)
     row: Json = {
         "id": identifier,
         "owner": owner,

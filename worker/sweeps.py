@@ -5,7 +5,6 @@ is then made true by `halving.advance`, here at once and by the sweep of lost wo
 crash in between loses no trial and makes none twice (one job a trial, by a unique index).
 """
 
-import hashlib
 import json
 import math
 from typing import Any
@@ -63,8 +62,7 @@ def create(
         "priority": priority,
     }
     content = [text.layout, text.file.sha256]
-    whole = json.dumps([request, name, trials, content], sort_keys=True)
-    digest = hashlib.sha256(whole.encode()).hexdigest()
+    digest = repeats.digest(request | {"name": name, "trials": trials}, content)
     identifier = new_id("sweep")
     row: Json = {
         "id": identifier,
@@ -81,7 +79,6 @@ def create(
         "request_sha256": digest,
     }
     with backend.database.writing() as connection:
-        database.one_at_a_time(connection, f"{owner} {idempotency_key}")
         known = repeats.known(connection, owner, idempotency_key, digest, TABLE)
         if known is None:
             quotas.check_active(connection, owner, backend.settings.max_active_jobs)

@@ -20,8 +20,12 @@ datasets = sa.Table(
         server_default=sa.false(),
         comment="goes when no job uses it any more",
     ),
+    sa.Column("idempotency_key", sa.String(200)),
+    sa.Column("request_sha256", sa.String(64)),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Index("datasets_by_owner", "owner", "created_at", "id"),
+    sa.Index("one_dataset_an_idempotency_key", "owner", "idempotency_key", unique=True),
+    sa.Index("datasets_by_request", "owner", "request_sha256"),
 )
 
 # Jobs that a worker might take; `scheduling.runnable` asks in the same words.
@@ -170,7 +174,10 @@ models = sa.Table(
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("files", sa.JSON, nullable=False),
+    sa.Column("idempotency_key", sa.String(200)),
+    sa.Column("request_sha256", sa.String(64)),
     sa.UniqueConstraint("owner", "name", name="one_model_a_name"),
+    sa.Index("one_model_an_idempotency_key", "owner", "idempotency_key", unique=True),
     sa.Index("models_by_owner", "owner", "created_at", "id"),
 )
 
@@ -209,7 +216,11 @@ keys = sa.Table(
     sa.Column("expires_at", sa.Double),
     sa.Column("revoked_at", sa.Double),
     sa.Column("last_used_at", sa.Double),
+    sa.Column("made_by", sa.String(100), comment="the admin; null: made on the machine itself"),
+    sa.Column("idempotency_key", sa.String(200)),
+    sa.Column("request_sha256", sa.String(64)),
     sa.UniqueConstraint("prefix", name="one_key_a_prefix"),
+    sa.Index("one_key_an_idempotency_key", "made_by", "idempotency_key", unique=True),
 )
 
 sessions = sa.Table(

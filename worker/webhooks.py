@@ -6,7 +6,6 @@ Messages are signed as Standard Webhooks says, so OpenAI's clients accept them.
 """
 
 import base64
-import hashlib
 import json
 import secrets
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def create(
     Raises InvalidInput, QuotaExceeded.
     """
     _check_url(url)
-    digest = hashlib.sha256(json.dumps(["webhook", url]).encode()).hexdigest()
+    digest = repeats.digest({}, url)
     identifier = new_id("hook")
     secret = SECRET + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
     with backend.database.writing() as connection:

@@ -53,10 +53,3 @@ def test_what_is_wrong_is_named_by_its_place_and_nothing_is_kept(client: FlaskCl
     assert refused(config={"preset": "poem"}) == [["config", "preset"]]
     for path in ("sweeps", "jobs", "datasets"):
         assert client.get(f"/api/v1/{path}").json["data"] == []
-
-
-def test_the_same_idempotency_key_is_the_same_sweep(client: FlaskClient) -> None:
-    headers = {"Idempotency-Key": "once"}
-    one, two = (client.post("/api/v1/sweeps", json=BODY, headers=headers).json for _ in range(2))
-    assert one["id"] == two["id"]
-    assert len(client.get("/api/v1/datasets").json["data"]) == 1

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
-from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.web.answers import problem_of, refused_fields
@@ -194,16 +193,7 @@ def test_addresses_that_are_none_are_refused(client: FlaskClient, url: str) -> N
     assert refused_fields(client.post(URL, json={"url": url})) == [["url"]]
 
 
-def test_a_repeated_request_makes_no_second_one_and_there_is_a_limit(
-    client: FlaskClient, app: Flask
-) -> None:
-    key = {"Idempotency-Key": "once"}
-    first, second = (
-        client.post(URL, json={"url": "https://example.com"}, headers=key).json for _ in range(2)
-    )
-    assert first["id"] == second["id"]
-    assert first["secret"]
-    assert second["secret"] is None
-    for _ in range(webhooks.MOST_WEBHOOKS - 1):
+def test_there_is_a_limit(client: FlaskClient) -> None:
+    for _ in range(webhooks.MOST_WEBHOOKS):
         assert client.post(URL, json={"url": "https://example.com"}).status_code == 201
     problem_of(client.post(URL, json={"url": "https://example.com"}), 429)

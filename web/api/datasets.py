@@ -12,6 +12,7 @@ from web.api.parsing import (
     PageQuery,
     Query,
     check,
+    idempotency_key,
     inside,
     parse_json,
     read_body,
@@ -110,11 +111,13 @@ class PreviewAnswer(BaseModel):
     body=DatasetBody,
     form=UploadFields,
     file="The text: plain, CSV, TSV, JSON Lines or `prompt : completion` lines.",
+    headers=("Idempotency-Key",),
 )
 def create() -> Response:
     """Store a text given as a file or as JSON."""
     is_upload = request.mimetype == "multipart/form-data"
-    dataset = _create_from_upload() if is_upload else _create_from_json()
+    key = idempotency_key()
+    dataset = _create_from_upload(key) if is_upload else _create_from_json(key)
     address = f"{ROOT}/datasets/{dataset.id}"
     return respond_json(DatasetAnswer.of(dataset), 201, {"Location": address})
 
@@ -161,7 +164,12 @@ def preview(identifier: str) -> Response:
 
 
 def create_from_text(
-    name: str, text: str, layout: Layout | None = None, *, came_with_job: bool = False
+    name: str,
+    text: str,
+    layout: Layout | None = None,
+    *,
+    came_with_job: bool = False,
+    key: str | None = None,
 ) -> Dataset:
     """Store a text that came inside a JSON body for the request's owner."""
     return contract.create(
@@ -172,15 +180,16 @@ def create_from_text(
         encoding="utf-8",
         layout=layout,
         came_with_job=came_with_job,
+        idempotency_key=key,
     )
 
 
-def _create_from_json() -> Dataset:
+def _create_from_json(key: str | None) -> Dataset:
     body = read_body(DatasetBody)
-    return create_from_text(body.name or "text", body.text, body.layout)
+    return create_from_text(body.name or "text", body.text, body.layout, key=key)
 
 
-def _create_from_upload() -> Dataset:
+def _create_from_upload(key: str | None) -> Dataset:
     fields = read_form(UploadFields)
     files = request.files.getlist("file")
     if len(files) != 1 or len(request.files) != 1:
@@ -198,6 +207,7 @@ def _create_from_upload() -> Dataset:
         filename=filename or None,
         encoding=fields.encoding,
         layout=fields.layout,
+        idempotency_key=key,
     )
 
 

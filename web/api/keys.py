@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from flask import Blueprint, Response
 from pydantic import Field
 
-from web.api.parsing import Body, PageQuery, read_body, read_query
+from web.api.parsing import Body, PageQuery, idempotency_key, read_body, read_query
 from web.api.serialize import respond_json
 from web.api.shapes import EXAMPLE_TIME, ROOT, PageAnswer, Time, iso_time, page_of, some_time
-from web.auth import current_backend
+from web.auth import current_backend, current_owner
 from web.operation import Answer, about, describes
 from web.roles import needs
 from worker import keys as contract
@@ -68,22 +68,32 @@ class KeyAnswer(Answer):
 class NewKeyAnswer(KeyAnswer):
     """A key that was just made."""
 
-    key: str = about("The key itself, shown this once.", "lm_0a1b2c3d4e5f_…")
+    key: str | None = about(
+        "The key itself, shown this once; null: an earlier request made it. Was its answer lost, "
+        "delete this key and ask with another `Idempotency-Key`.",
+        "lm_0a1b2c3d4e5f_…",
+    )
 
     @classmethod
-    def shown(cls, key: contract.Key, token: str) -> "NewKeyAnswer":
+    def shown(cls, key: contract.Key, token: str | None) -> "NewKeyAnswer":
         """A key with its secret."""
         return cls(**KeyAnswer.of(key).model_dump(), key=token)
 
 
 @keys.post("")
 @needs("admin")
-@describes(answers={201: NewKeyAnswer}, body=KeyBody)
+@describes(answers={201: NewKeyAnswer}, body=KeyBody, headers=("Idempotency-Key",))
 def create() -> Response:
     """Make a key; `key` in the answer is shown this once."""
     body = read_body(KeyBody)
-    key, token = contract.create(
-        current_backend(), owner=body.owner, role=body.role, name=body.name, days=body.days
+    key, token = contract.create_once(
+        current_backend(),
+        owner=body.owner,
+        role=body.role,
+        name=body.name,
+        days=body.days,
+        made_by=current_owner(),
+        idempotency_key=idempotency_key(),
     )
     address = f"{ROOT}/keys/{key.id}"
     return respond_json(NewKeyAnswer.shown(key, token), 201, {"Location": address})

@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.http import dump_options_header
 
 from web.api.datasets import ListQuery
-from web.api.parsing import Body, Query, read_body, read_form, read_query
+from web.api.parsing import Body, Query, idempotency_key, read_body, read_form, read_query
 from web.api.serialize import respond_json
 from web.api.shapes import ROOT, ModelAnswer, PageAnswer, page_of
 from web.archive import pack, unpack
@@ -46,7 +46,9 @@ def list_all() -> Response:
 
 
 @models.post("")
-@describes(answers={201: ModelAnswer}, form=ImportFields, file="The zip.")
+@describes(
+    answers={201: ModelAnswer}, form=ImportFields, file="The zip.", headers=("Idempotency-Key",)
+)
 def import_zip() -> Response:
     """Store a zip file such as `download` gives as a model."""
     if request.mimetype != "multipart/form-data":
@@ -62,7 +64,9 @@ def import_zip() -> Response:
     backend = current_backend()
     with TemporaryDirectory(prefix="lstmq-import-") as folder:
         unpack(files[0].stream, Path(folder), backend.settings.max_upload_bytes)
-        model = contract.import_folder(backend, current_owner(), name, Path(folder))
+        model = contract.import_folder(
+            backend, current_owner(), name, Path(folder), idempotency_key()
+        )
     return respond_json(ModelAnswer.of(model), 201, {"Location": f"{ROOT}/models/{model.id}"})
 
 

@@ -6,8 +6,9 @@ from typing import Literal
 from flask import Blueprint, Response, request
 from pydantic import Field
 
-from web.api.parsing import Query, read_form, read_query
+from web.api.parsing import Query, idempotency_key, read_form, read_query
 from web.auth import current_backend, current_owner
+from web.openai.attempts import this_attempt
 from web.openai.errors import refuse
 from web.openai.ids import dataset_id, file_id
 from web.openai.lists import Deleted, ListAnswer, OpenaiAnswer, page_of
@@ -54,9 +55,12 @@ class FilesQuery(Query):
 
 
 @files.post("")
-@describes(answers={200: FileAnswer}, form=UploadFields, file="The text.")
+@describes(
+    answers={200: FileAnswer}, form=UploadFields, file="The text.", headers=("Idempotency-Key",)
+)
 def create() -> Response:
     """Store a text: JSON Lines, or any other that `/api/v1/datasets` takes."""
+    attempt = this_attempt()
     if request.mimetype != "multipart/form-data":
         refuse("file", "is missing: send it as multipart/form-data")
     if any(name.startswith("expires_after") for name in request.form):
@@ -76,6 +80,8 @@ def create() -> Response:
         data=uploaded[0].stream,
         filename=name or None,
         encoding=fields.encoding,
+        idempotency_key=idempotency_key(),
+        attempt=attempt,
     )
     return _shape(dataset).respond()
 

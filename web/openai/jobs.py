@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 from web.api.parsing import check, idempotency_key, inside, read_body, read_query
 from web.auth import current_backend, current_owner
+from web.openai.attempts import this_attempt
 from web.openai.creation import CreateBody
 from web.openai.errors import refuse
 from web.openai.ids import dataset_id, job_id
@@ -20,7 +21,7 @@ from web.openai.shapes import (
     FineTuningEventAnswer,
 )
 from web.operation import about, describes
-from worker import datasets, events, repeats, submissions
+from worker import datasets, events, submissions
 from worker import jobs as contract
 from worker.errors import NotFound
 from worker.records import Job
@@ -29,8 +30,6 @@ jobs = Blueprint("jobs", __name__, url_prefix="/fine_tuning/jobs")
 
 # A worker that was asked to stop does so within a step; the clients expect the new status at once.
 SETTLE_SECONDS = 3.0
-RETRIES = "X-Stainless-Retry-Count"
-
 
 EXAMPLES = {
     "a training": {
@@ -65,7 +64,7 @@ class CheckpointCursor(Cursor):
 def create() -> Response:
     """Start a training. The same request sent again by the client starts no second one."""
     backend, owner = current_backend(), current_owner()
-    attempt = repeats.Attempt(backend.database.time(), _is_repeated())
+    attempt = this_attempt()
     body = read_body(CreateBody)
     body.check_supported()
     try:
@@ -188,11 +187,6 @@ def _cursor(kind: type[Cursor]) -> Cursor:
         if not name.startswith("metadata[")
     }
     return check(kind, given)
-
-
-def _is_repeated() -> bool:
-    count = request.headers.get(RETRIES, "0")
-    return count.isascii() and count.isdecimal() and count.strip("0") != ""
 
 
 def _event_number(identifier: str) -> int:
