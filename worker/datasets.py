@@ -131,10 +131,14 @@ def list_page(
 
 
 def delete(backend: Backend, owner: str, identifier: str) -> None:
-    """Remove a dataset. Raises NotFound, and WrongState while an unfinished job reads it."""
+    """Remove a dataset. Raises NotFound, and WrongState while a job or sweep under way reads it."""
     dataset = get(backend, owner, identifier)
-    jobs = database.jobs
+    jobs, sweeps = database.jobs, database.sweeps
     with backend.database.writing() as connection:
+        searches = sa.select(sweeps.c.id).where(sweeps.c.dataset == identifier)
+        sweep = connection.scalar(searches.where(sweeps.c.state.not_in(FINAL_STATES)).limit(1))
+        if sweep is not None:
+            raise WrongState(f"the sweep {sweep} still reads this dataset", "in use")
         using = sa.select(jobs.c.id).where(jobs.c.dataset == identifier)
         active = connection.scalar(using.where(jobs.c.state.not_in(FINAL_STATES)).limit(1))
         if active is not None:

@@ -8,11 +8,13 @@ keeps its best model, so that whatever looks after artifacts looks after them to
 from collections.abc import Iterator
 
 from lstmcore.config import parse_sampling
+from lstmcore.corpus import Layout
+from lstmcore.model_record import SETTINGS, parse_model_record
 from worker import datasets, jobs, models, repeats, submissions
 from worker.backend import Backend
-from worker.errors import NotFound, WrongState
+from worker.errors import InvalidInput, NotFound, WrongState
 from worker.naming import check_name
-from worker.records import Job, JobState, Json, Priority, StoredFile
+from worker.records import Dataset, Job, JobState, Json, Priority, StoredFile
 
 EVALUATE = "evaluate"
 
@@ -27,7 +29,10 @@ def submit_evaluate(
     priority: Priority = Priority.NORMAL,
     idempotency_key: str | None = None,
 ) -> Job:
-    """Accept an evaluation of a model on a text. Raises NotFound, InvalidInput, QuotaExceeded."""
+    """Accept an evaluation of a model on a text that is read as the model's own was.
+
+    Raises NotFound, InvalidInput, QuotaExceeded.
+    """
     return _submit(
         *(backend, owner, name, model, dataset),
         {"task": EVALUATE},
@@ -35,6 +40,12 @@ def submit_evaluate(
         priority=priority,
         idempotency_key=idempotency_key,
     )
+
+
+def layout_of(backend: Backend, owner: str, model: str) -> Layout:
+    """How the text was read that a model was trained on. Raises NotFound, StoreError."""
+    trained = models.get(backend, owner, model)
+    return parse_model_record(models.read_bytes(backend, trained, SETTINGS)).layout
 
 
 def submit_predict(
@@ -98,6 +109,8 @@ def _submit(
         if known := repeats.of_what_is_gone(backend, owner, idempotency_key, request):
             return jobs.get(backend, owner, known)
         raise
+    if task.get("task") == EVALUATE:
+        _check_layouts(layout_of(backend, owner, trained.id), text)
     config: Json = {"model": trained.id, **task}
     # The text, not its id: a text inside a repeated request is another dataset each time.
     content = [text.layout, text.file.sha256]
@@ -112,3 +125,15 @@ def _submit(
         priority=priority,
         idempotency_key=idempotency_key,
     )
+
+
+def _check_layouts(wanted: Layout, text: Dataset) -> None:
+    """Raise InvalidInput when a model cannot be judged on a text: lines and text are alike."""
+    if wanted != text.layout and "pairs" in (wanted, text.layout):
+        message = (
+            f"the model was trained on {wanted}, this text is {text.layout}: store the text again "
+            f"with `layout` {wanted}"
+        )
+        raise InvalidInput(
+            f"The model cannot be judged on it: {message}.", [{"loc": ["dataset"], "msg": message}]
+        )

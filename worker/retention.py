@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from worker import audit, sessions, webhooks
 from worker.backend import Backend
-from worker.database import datasets, jobs, now
+from worker.database import datasets, jobs, now, sweeps
 from worker.errors import StoreError, Unavailable
 from worker.records import FINAL_STATES, StoredFile
 from worker.references import held_slices, references
@@ -85,7 +85,7 @@ def prune_checkpoints(backend: Backend, days: float) -> int:
 
 
 def prune_texts(backend: Backend, days: float) -> int:
-    """Remove texts so old that came with a job and that no job uses any more.
+    """Remove texts so old that came with a job or a sweep and that none uses any more.
 
     Named datasets, which somebody stored for their own sake, stay.
     """
@@ -95,6 +95,7 @@ def prune_texts(backend: Backend, days: float) -> int:
         datasets.c.came_with_job,
         datasets.c.created_at < now() - days * DAY_SECONDS,
         ~sa.exists().where(jobs.c.dataset == datasets.c.id),
+        ~sa.exists().where(sweeps.c.dataset == datasets.c.id, sweeps.c.state.not_in(FINAL_STATES)),
     )
     with backend.database.reading() as connection:
         identifiers = connection.scalars(sa.select(datasets.c.id).where(*old)).all()

@@ -137,6 +137,25 @@ def test_a_repeated_evaluation_is_the_first_one(client: FlaskClient, model: Mode
     assert len(client.get("/api/v1/datasets").json["data"]) == 1
 
 
+def test_what_a_model_cannot_be_judged_on_is_refused_at_once(
+    client: FlaskClient, model: Model
+) -> None:
+    pairs, lines = (
+        client.post("/api/v1/datasets", json={"text": text}).json
+        for text in ("what is : this\nand what : is that\n", TUTORIAL)
+    )
+    assert (pairs["layout"], lines["layout"]) == ("pairs", "lines")
+    body = {"kind": "evaluate", "model": model.id}
+    assert refused_fields(client.post(URL, json=body | {"dataset": pairs["id"]})) == [["dataset"]]
+    submitted(client, **body, dataset=lines["id"])
+    # A text sent along is read as the model's own was, whatever it looks like.
+    job = submitted(client, **body, text="what is : this\nand what : is that\n")
+    read = client.get(f"{URL}/{job}").json["dataset"]
+    assert client.get(f"/api/v1/datasets/{read}").json["layout"] == "lines"
+    unknown = client.post(URL, json=body | {"model": "nothing", "text": TUTORIAL})
+    assert problem_of(unknown, 404)
+
+
 def test_many_jobs_are_stopped_at_once(client: FlaskClient, model: Model) -> None:
     jobs = [
         submitted(client, kind="predict", model=model.id, name=f"job {n}", prompt="what is")

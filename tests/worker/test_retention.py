@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from tests.worker.conftest import LINES, Submit
 from tests.worker.publishing import busy, one_slice
 from tests.worker.test_leases import claimed
-from worker import database, datasets, jobs, leases, models, retention, submissions
+from worker import database, datasets, jobs, leases, models, retention, submissions, sweeps
 from worker.backend import Backend
-from worker.errors import NotFound, Unavailable
+from worker.errors import NotFound, Unavailable, WrongState
 from worker.records import JobState
 from worker.references import references
 from worker.verification import verify
@@ -112,6 +112,23 @@ def test_a_text_that_came_with_a_job_goes_after_the_job(backend: Backend, submit
     assert retention.prune_texts(backend, days=30) == 1
     assert [text.id for text in datasets.list_page(backend, "ann").data] == [named.id]
     assert set(retention.collect(backend, older_than=-1)) == {pasted.file.key}
+
+
+def test_a_text_that_came_with_a_sweep_stays_while_it_runs(backend: Backend) -> None:
+    text = datasets.create(backend, "ann", name="p", data=LINES.encode(), came_with_job=True)
+    space = {"training.learning_rate": [0.001, 0.01]}
+    sweep = sweeps.create(
+        backend, "ann", name=None, dataset=text.id, config=TUTORIAL, space=space
+    ).id
+    with backend.database.writing() as connection:  # as long as no trial has begun
+        connection.execute(sa.delete(database.jobs))
+    made_old(backend, database.datasets, "created_at", days=31)
+    assert retention.prune_texts(backend, days=30) == 0
+    with pytest.raises(WrongState, match=sweep):
+        datasets.delete(backend, "ann", text.id)
+    sweeps.cancel(backend, "ann", sweep)
+    assert retention.prune_texts(backend, days=30) == 1
+    assert sweeps.get(backend, "ann", sweep).state is JobState.CANCELLED
 
 
 def test_a_text_never_goes_while_a_job_is_accepted_for_it(backend: Backend) -> None:

@@ -1,6 +1,7 @@
 """What `POST /jobs` takes, and the jobs it asks for."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
@@ -8,12 +9,12 @@ from pydantic import Field
 from web.api.datasets import create_from_text
 from web.api.parsing import AskedPriority, Body, check, idempotency_key, inside
 from web.api.predict import PromptBody
-from web.api.shapes import DATASET_ID, MODEL_ID
+from web.api.shapes import DATASET_ID, MODEL_ID, Layout
 from web.auth import current_backend, current_owner
 from web.operation import about
 from worker import datasets, readings, submissions
-from worker.errors import InvalidInput
-from worker.records import Job, Json, Priority, Sweep
+from worker.errors import InvalidInput, StoreError, Unavailable, WrongState
+from worker.records import Dataset, Job, Json, Priority, Sweep
 
 Reader = TypeVar("Reader", Job, Sweep)  # what is made and reads the text
 
@@ -114,12 +115,14 @@ def _train(body: TrainBody) -> Job:
 
 
 def _evaluate(body: EvaluateBody) -> Job:
-    def submit(dataset: str) -> Job:
-        return readings.submit_evaluate(
-            current_backend(), current_owner(), model=body.model, dataset=dataset, **_shared(body)
-        )
+    where = (current_backend(), current_owner())
 
-    return on_text(submit, name=body.name, dataset=body.dataset, text=body.text)
+    def submit(dataset: str) -> Job:
+        return readings.submit_evaluate(*where, model=body.model, dataset=dataset, **_shared(body))
+
+    # A text that came along is read as the model's own was, whatever it looks like.
+    layout = None if body.text is None else readings.layout_of(*where, body.model)
+    return on_text(submit, name=body.name, dataset=body.dataset, text=body.text, layout=layout)
 
 
 def _predict(body: PredictBody) -> Job:
@@ -152,7 +155,7 @@ def on_text(
     name: str | None,
     dataset: str | None,
     text: str | None,
-    came_with_job: bool = True,
+    layout: Layout | None = None,
 ) -> Reader:
     """Submit on the stored text, or on one that came along and is stored first."""
     if (dataset is None) == (text is None):
@@ -162,14 +165,22 @@ def on_text(
         )
     if dataset is not None:
         return submit(dataset)
-    stored = create_from_text(name or "text", text or "", came_with_job=came_with_job)
+    return on_stored(
+        submit, create_from_text(name or "text", text or "", layout, came_with_job=True)
+    )
+
+
+def on_stored(submit: Callable[[str], Reader], stored: Dataset) -> Reader:
+    """Submit on a text that was stored for it; it goes again when nothing came of it."""
     made = None
     try:
         made = submit(stored.id)
     finally:
         # Refused, or answered with what an earlier request made: then nothing reads this dataset.
         if made is None or made.dataset != stored.id:
-            datasets.delete(current_backend(), current_owner(), stored.id)
+            # Accepted after all, or nobody knows: then it stays, and retention looks after it.
+            with suppress(WrongState, Unavailable, StoreError):
+                datasets.delete(current_backend(), current_owner(), stored.id)
     return made
 
 

@@ -166,13 +166,7 @@ EXAMPLES = {
 def create() -> Response:
     """Accept a sweep: one training for each combination of settings."""
     body = read_body(SweepBody)
-    sweep = on_text(
-        partial(_create, body),
-        name=body.name,
-        dataset=body.dataset,
-        text=body.text,
-        came_with_job=False,
-    )
+    sweep = on_text(partial(_create, body), name=body.name, dataset=body.dataset, text=body.text)
     return _accepted(sweep)
 
 

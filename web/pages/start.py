@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -12,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from lstmcore.config import FIELD_HELP
 from lstmcore.errors import ConfigError, CorpusError
+from web.api.submitting import on_stored
 from web.auth import current_backend, current_owner
 from web.errors import describe
 from web.pages.blueprint import pages, see_other
@@ -21,7 +23,7 @@ from web.pages.wording import sentence
 from web.security import check_csrf
 from worker import datasets, jobs, models, submissions
 from worker.errors import InvalidInput, NotFound, QuotaExceeded, Unavailable, WorkerError
-from worker.records import Dataset, Job, Priority
+from worker.records import Dataset, Job, Json, Priority
 
 LONGEST_AUTOMATIC_NAME = 48
 TOKEN_BYTES = 16
@@ -102,18 +104,11 @@ def _submit(given: Mapping[str, str], file: FileStorage | None) -> Job:
     config, name = read_config(given), given.get("name", "").strip()
     if stored and not _has_file(file):
         return _train(given, name or None, stored, config)
-    dataset = _store(name, text, file)
-    job = None
-    try:
-        job = _train(given, name or None, dataset.id, config)
-    finally:
-        # Refused, or the second click of two: then no job reads this dataset.
-        if job is None or job.dataset != dataset.id:
-            datasets.delete(current_backend(), current_owner(), dataset.id)
-    return job
+    train = partial(_train, given, name or None, config=config)
+    return on_stored(train, _store(name, text, file))
 
 
-def _train(given: Mapping[str, str], name: str | None, dataset: str, config: dict[str, Any]) -> Job:
+def _train(given: Mapping[str, str], name: str | None, dataset: str, config: Json) -> Job:
     try:
         return submissions.submit_train(
             current_backend(),
