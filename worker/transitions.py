@@ -77,9 +77,9 @@ def finish(
     stopped: str | None = None,
     **values: Any,
 ) -> "sa.Row[Any] | None":
-    """Move a job to a final state and keep what it learned as a model.
+    """Move a job to a final state and keep what it learned as a model, also when it failed.
 
-    `stopped` says why a training ended ("finished", "early", "time limit", "cancelled").
+    `stopped` says why a training ended ("finished", "early", "time limit", "cancelled", "failed").
     """
     row = change(
         connection,
@@ -91,7 +91,7 @@ def finish(
     if row.kind == "predict":
         connection.execute(sa.delete(answers).where(answers.c.job == row.id))
     final: Json = {"state": state, "finished_at": now()}
-    if row.kind == "train" and row.candidate and state is not JobState.FAILED:
+    if row.kind == "train" and row.candidate:
         model = models.add(
             connection,
             owner=row.owner,
@@ -102,7 +102,8 @@ def finish(
             files=row.candidate["files"],
         )
         checkpoint = row.checkpoint["key"] if row.checkpoint else None
-        final["result"] = {"model": model, "checkpoint": checkpoint, "stopped": stopped}
+        why = "failed" if state is JobState.FAILED else stopped
+        final["result"] = {"model": model, "checkpoint": checkpoint, "stopped": why}
     ended = change(connection, jobs.c.id == row.id, **final)
     if ended is not None:
         webhooks.job_ended(connection, ended)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from lstmcore.config import parse_config
 from lstmcore.corpus import read_corpus
+from lstmcore.sampling import load_model
 from lstmcore.training import StepDone, Trainer
 from tests.worker.conftest import LINES
 from tests.worker.test_recovery import backdate
@@ -25,6 +26,7 @@ from worker.predictions import Predictor
 from worker.records import Job, JobState
 from worker.slices import SliceRunner
 from worker.store import ArtifactStore
+from worker.verification import verify
 
 CONFIG = {
     "preset": "word",
@@ -155,6 +157,15 @@ def test_a_training_that_runs_away_fails_with_advice_and_keeps_its_last_checkpoi
     corpus = read_corpus(LINES.encode() * 4, "text", layout="text").corpus
     kept = Trainer.resume(tmp_path / "kept.safetensors", corpus).language_model.model
     assert all(tensor.isfinite().all() for tensor in kept.tensors().values())
+    # And the best model until then, as after a cancel.
+    assert failed.result is not None
+    assert failed.result["stopped"] == "failed"
+    best = models.get(brief, "ann", failed.result["model"])
+    model = load_model(models.download(brief, best, tmp_path / "model")).model
+    assert all(tensor.isfinite().all() for tensor in model.tensors().values())
+    jobs.delete(brief, "ann", failed.id)
+    assert verify(brief).missing == verify(brief).damaged == []
+    models.delete(brief, "ann", best.id)
 
 
 def test_without_any_good_checkpoint_the_training_starts_over(brief: Backend, job: Job) -> None:

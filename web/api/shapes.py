@@ -155,7 +155,7 @@ class JobAnswer(Answer):
     error: JobError | None = about("Why it failed.", None)
     result: Json | None = about(
         "What came of it. A training: `model` (the id), `checkpoint`, `stopped` (finished, early, "
-        "time limit, cancelled). A prediction: as `predict` answers.",
+        "time limit, cancelled, failed). A prediction: as `predict` answers.",
         None,
     )
     links: JobLinks = Field(description="Where to go on.")

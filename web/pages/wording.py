@@ -62,7 +62,8 @@ def state_sentence(job: Job) -> str:
             why = STOPPED_WORDS.get(str(result.get("stopped")), "")
             sentence = f"It took {duration(_seconds_worked(job))}. {why}".strip()
         case JobState.FAILED:
-            sentence = "It could not be finished."
+            kept = " The best it had learned until then is kept." if result.get("model") else ""
+            sentence = f"It could not be finished.{kept}"
         case JobState.CANCELLED:
             sentence = _cancelled_sentence(job)
     return sentence
