@@ -5,7 +5,9 @@ process that asked, where one thread hands the items to those who wait. So a pre
 takes everything that waits at once, and answers many with one message. The Celery queue is only
 rung when no predictor says that it is listening, and rung again when none answers soon.
 
-Losing any of it loses nothing: whoever waits is told to ask again.
+A predictor that works on a question for long says so once a second (`worker.holding`). A question
+that waits nowhere and that nobody holds was taken by one that is gone: it is asked once more.
+Losing anything else loses nothing either: whoever waits is told to ask again.
 """
 
 import json
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -23,6 +25,7 @@ from redis.retry import Retry
 
 from worker import logs
 from worker.errors import Unavailable
+from worker.lost_asks import HELD_SECONDS, LOST, Search
 from worker.naming import new_id
 from worker.queue import ANSWER_QUESTIONS, Doorbell
 from worker.records import Json
@@ -35,6 +38,7 @@ KEPT_SECONDS = 60  # what nobody fetched, or nobody waits for any more
 LISTENING_SECONDS = 2
 RING_AGAIN_SECONDS = 0.5
 LINGER_SECONDS = 5.0  # the thread that collects answers waits so long for the next question
+LOOK_SECONDS = 2.0  # an answer that takes longer than this is looked for, again and again
 MOST_WAITING = 2_000  # questions; more than this nobody would answer in time
 QUIET_SECONDS = 10.0
 
@@ -99,18 +103,21 @@ class Asks:
         """
         ask = Ask(new_id("ask"), owner, model, question, arguments, stream, self._inbox)
         logs.name(ask=ask.id)
-        sent = json.dumps(asdict(ask))
+        return self._items(ask, self._begin(ask), timeout)
+
+    def _begin(self, ask: Ask) -> "SimpleQueue[Json | None]":
+        """Send a question; where its answers come."""
         answers: SimpleQueue[Json | None] = SimpleQueue()
         self._waiting[ask.id] = answers
         try:
-            listeners = self._send(sent)
+            listeners = self._send(_text(ask))
             if not listeners:
                 self._ring()
             self._collect()
         except BaseException:
             del self._waiting[ask.id]
             raise
-        return self._items(ask.id, sent, answers, timeout)
+        return answers
 
     def _send(self, sent: str) -> int:
         pipe = self._redis.pipeline(transaction=False)
@@ -130,24 +137,32 @@ class Asks:
         return self._doorbell.send(ANSWER_QUESTIONS, (), "predict")
 
     def _items(
-        self, identifier: str, sent: str, answers: "SimpleQueue[Json | None]", timeout: float
+        self, ask: Ask, answers: "SimpleQueue[Json | None]", timeout: float
     ) -> Iterator[Json]:
-        deadline = time.monotonic() + timeout
-        left_early, wait, answered = True, RING_AGAIN_SECONDS, False
+        began = told_at = time.monotonic()
+        wait, left_early, search = RING_AGAIN_SECONDS, True, Search()
         try:
-            while (left := deadline - time.monotonic()) > 0:
+            while (left := began + timeout - time.monotonic()) > 0:
                 try:
                     item = answers.get(timeout=min(left, wait))
                 except Empty:
-                    if answered:
-                        yield {"type": "quiet"}
-                    else:
+                    wait = min(2 * wait, LOOK_SECONDS)
+                    if search.found_nothing(self._look(ask), time.monotonic()):
+                        if search.answered or search.repeated:
+                            raise Unavailable(LOST) from None
+                        self._withdraw(ask)
+                        del self._waiting[ask.id]
+                        ask, search = replace(ask, id=new_id("ask")), Search(repeated=True)
+                        answers = self._begin(ask)
+                    elif not search.answered:
                         self._ring()  # whoever listened may have died
-                        wait *= 2
+                    elif time.monotonic() - told_at > QUIET_SECONDS:
+                        told_at = time.monotonic()
+                        yield {"type": "quiet"}
                     continue
                 if item is None:
                     raise Unavailable("the queue cannot be reached; ask again in a moment")
-                answered, wait = True, QUIET_SECONDS
+                search.answered, wait, told_at = True, LOOK_SECONDS, time.monotonic()
                 left_early = not item.pop("last", False)
                 yield item
                 if not left_early:
@@ -156,15 +171,26 @@ class Asks:
                 f"no predictor answered within {timeout:g} seconds; ask again in a moment"
             )
         finally:
-            del self._waiting[identifier]
+            self._waiting.pop(ask.id, None)
             if left_early:
-                self._withdraw(identifier, sent)
+                self._withdraw(ask)
 
-    def _withdraw(self, identifier: str, sent: str) -> None:
+    def _look(self, ask: Ask) -> bool | None:
+        """Whether a question is somewhere: in the list or held. None: Redis does not say."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.exists(_held(ask.id))
+        pipe.lpos(ASKS, _text(ask))
+        try:
+            held, place = pipe.execute()
+        except redis.RedisError:
+            return None
+        return bool(held) or place is not None
+
+    def _withdraw(self, ask: Ask) -> None:
         """Say that nobody waits for this any more; best effort."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.lrem(ASKS, 1, sent)
-        pipe.set(_gone(identifier), 1, ex=KEPT_SECONDS)
+        pipe.lrem(ASKS, 1, _text(ask))
+        pipe.set(_gone(ask.id), 1, ex=KEPT_SECONDS)
         try:
             pipe.execute()
         except redis.RedisError:
@@ -241,6 +267,13 @@ class Asks:
         left = {ask.id for ask, mark in zip(watched, gone, strict=False) if mark}
         return asks, left
 
+    def hold(self, identifiers: Sequence[str]) -> None:
+        """Say of questions that they are worked on. Raises RedisError."""
+        pipe = self._redis.pipeline(transaction=False)
+        for identifier in identifiers:
+            pipe.set(_held(identifier), 1, ex=HELD_SECONDS)
+        pipe.execute()
+
     def wait(self, seconds: float) -> Ask | None:
         """The next question as soon as there is one; None after so many seconds."""
         popped: Any = self._redis.blpop([ASKS], timeout=seconds)
@@ -254,6 +287,14 @@ class Asks:
     def ring(self) -> bool:
         """Call a predictor, this one too."""
         return self._ring()
+
+
+def _text(ask: Ask) -> str:
+    return json.dumps(asdict(ask))
+
+
+def _held(identifier: str) -> str:
+    return f"lstmq:held:{identifier}"
 
 
 def _gone(identifier: str) -> str:

@@ -106,7 +106,8 @@ class Desk:
             while found := self._lines.next(self._has_room):
                 self._join(*found)
             if self._looks:
-                self._look(self._looks.popleft())
+                self._look(self._looks[0])
+                self._looks.popleft()
             if self._groups:
                 asked_at = time.monotonic()
                 for group in list(self._groups.values()):
@@ -115,6 +116,10 @@ class Desk:
                     return
             elif not self._told and not self._looks and self._idle(asked_at + linger):
                 return
+
+    def held(self) -> list[str]:
+        """The ids of the questions that lie here; for any thread."""
+        return [*list(self._open), *[ask.id for ask in list(self._looks)]]
 
     # -- questions and answers --------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from worker.backend import Backend
 from worker.desk import Desk
 from worker.errors import Damaged, NotFound, Unavailable
 from worker.fuse import Fuse
+from worker.holding import keep_telling
 from worker.keeping import LeaseKeeper
 from worker.model_cache import ModelCache
 from worker.records import Job, JobState, Json, Progress
@@ -33,6 +34,7 @@ class Predictor:
         self._models = ModelCache(backend)
         self._fuse = Fuse(backend.settings.hang_seconds)
         self._desk = Desk(backend, self._models, worker, stopping, self._fuse)
+        keep_telling(backend.asks, self._desk)
         self._turns = Turns(backend, worker, alive=self._look_up)
         self._looked_up_at = 0.0
 

@@ -1,6 +1,7 @@
 """OpenAI's surface on the wire: what its clients rely on, and what trips servers that copy it."""
 
 import io
+import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,8 @@ from werkzeug.test import TestResponse
 
 from tests.web.answers import TUTORIAL
 from web import create_app
+from web.places import Places
+from worker import leases
 from worker.backend import Backend
 from worker.errors import QuotaExceeded, Unavailable
 from worker.records import Model
@@ -270,6 +273,20 @@ def test_cancel_pause_and_resume_come_without_a_body(client: FlaskClient, file: 
         error = error_of(client.post(f"{JOBS}/{job}/{move}", **EMPTY_JSON), 400)
         assert "cancelled" in error["message"]
         error_of(client.post(f"{JOBS}/ftjob-none/{move}", **EMPTY_JSON), 404)
+
+
+def test_a_cancel_is_answered_at_once_where_nobody_may_wait_any_more(
+    client: FlaskClient, app: Flask, backend: Backend, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that does not answer would keep the request for ever."""
+    monkeypatch.setattr(sys.modules["web.openai.jobs"], "SETTLE_SECONDS", 10_000.0)
+    job = create(client, file)["id"]
+    assert leases.claim(backend, "train", "silent") is not None
+    waiting: Places = app.extensions["lstmq.places"]
+    while waiting.take("poll", "local", alone=True):
+        pass
+    response = client.post(f"{JOBS}/{job}/cancel", **EMPTY_JSON)
+    assert (response.status_code, response.json["status"]) == (200, "running")
 
 
 def test_a_repeated_create_starts_one_job(client: FlaskClient, file: str) -> None:

@@ -1,5 +1,6 @@
 """Questions are answered side by side, each as it would be alone, and none spoils another's."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from lstmcore.config import resolve_config
 from lstmcore.corpus import read_corpus, summarize
 from lstmcore.training import Trainer
 from tests.processes import eventually
-from worker import desk, insights, models, predict
-from worker.asks import Asks
+from worker import asks as asks_module
+from worker import desk, holding, insights, lost_asks, models, predict
+from worker.asks import Ask, Asks
 from worker.backend import Backend
 from worker.errors import InvalidInput, NotFound, Unavailable
 from worker.predictions import Predictor
@@ -209,6 +211,90 @@ def test_who_died_while_listening_is_missed_soon(backend: Backend, model: Model)
         began = time.monotonic()
         ask(backend, model, ["one"], max_tokens=1)
         assert time.monotonic() - began < 20
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost is found out in a second."""
+    monkeypatch.setattr(lost_asks, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(asks_module, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(holding, "SECONDS", 0.05)
+
+
+def taken_by_the_dead(backend: Backend) -> Ask:
+    """A predictor takes the question that waits, and is killed."""
+    eventually(lambda: backend.asks._redis.llen("lstmq:asks") == 1)
+    ((ask,), _) = backend.asks.exchange("dead@here", [], 1, [])
+    return ask
+
+
+def test_a_question_whose_predictor_was_killed_is_asked_again(
+    backend: Backend, model: Model, impatient: None
+) -> None:
+    answer = predict.stream_now(backend, "ann", model.id, ["one"], {"max_tokens": 3}, timeout=60)
+    first = taken_by_the_dead(backend)
+    with Room(backend):
+        *_, last = answer
+    assert last["result"]["completions"]
+    # Were the first one only asleep, it would find that nobody waits for it any more.
+    assert backend.asks.exchange("asleep@here", [], 0, [first])[1] == {first.id}
+
+
+def test_a_question_that_kills_two_predictors_is_not_asked_a_third_time(
+    backend: Backend, model: Model, impatient: None
+) -> None:
+    caller = threading.Thread(target=lambda: [taken_by_the_dead(backend) for _ in range(2)])
+    caller.start()
+    with pytest.raises(Unavailable, match="is gone"):
+        ask(backend, model, ["one"], max_tokens=1)
+    caller.join()
+
+
+def test_half_an_answer_of_a_killed_predictor_ends_soon(
+    backend: Backend, model: Model, impatient: None
+) -> None:
+    answer = predict.stream_now(backend, "ann", model.id, ["one"], {"max_tokens": 3}, timeout=60)
+    taken = taken_by_the_dead(backend)
+    piece = {"type": "token", "text": "two", "index": 0}
+    backend.asks.exchange("dead@here", [(taken, piece)], 0, [])
+    assert next(answer) == piece
+    with pytest.raises(Unavailable, match="is gone"):
+        next(answer)
+
+
+def test_a_question_that_takes_long_is_not_asked_again(
+    backend: Backend, model: Model, impatient: None
+) -> None:
+    answer = predict.stream_now(backend, "ann", model.id, ["one"], {"max_tokens": 3}, timeout=60)
+
+    def take_long() -> None:
+        taken = taken_by_the_dead(backend)  # who is alive, only slow
+        for _ in range(10):
+            backend.asks.hold([taken.id])
+            time.sleep(0.2)
+        result = {"type": "result", "result": {}, "index": 0, "last": True}
+        backend.asks.exchange("slow@here", [(taken, result)], 0, [])
+
+    slow = threading.Thread(target=take_long)
+    slow.start()
+    assert [item["type"] for item in answer] == ["result"]
+    slow.join()
+    assert backend.asks._redis.llen("lstmq:asks") == 0
+
+
+def test_a_predictor_says_what_it_works_on_until_it_is_no_more(
+    backend: Backend, model: Model, impatient: None
+) -> None:
+    predictor = Predictor(backend, "desk@here", lambda: False)
+    answer = predict.stream_now(backend, "ann", model.id, ["one"], {"max_tokens": 1}, timeout=60)
+    taken = taken_by_the_dead(backend)
+    predictor._desk._take(taken)
+    eventually(lambda: backend.asks._redis.exists(f"lstmq:held:{taken.id}") == 1)
+    predictor.serve()
+    assert [item["type"] for item in answer][-1] == "result"
+    del predictor
+    gc.collect()
+    eventually(lambda: "holding" not in [thread.name for thread in threading.enumerate()])
 
 
 def test_without_an_answer_in_time_it_is_unavailable(backend: Backend, model: Model) -> None:

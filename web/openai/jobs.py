@@ -21,6 +21,7 @@ from web.openai.shapes import (
     FineTuningEventAnswer,
 )
 from web.operation import about, describes
+from web.places import try_place
 from worker import datasets, events, submissions
 from worker import jobs as contract
 from worker.errors import NotFound
@@ -169,14 +170,24 @@ def _find(identifier: str) -> Job:
 
 
 def _settled(identifier: str) -> Job:
-    """The job once what was asked of it is done, or after a moment as it is then."""
+    """The job once what was asked of it is done, or after a moment as it is then.
+
+    Where nobody may wait any more it is answered at once: what was asked will happen all the same.
+    """
+    where = (current_backend(), current_owner(), identifier)
+    leave = try_place("poll")
+    if leave is None:
+        return contract.get(*where)
     deadline = time.monotonic() + SETTLE_SECONDS
-    while True:
-        job = contract.get(current_backend(), current_owner(), identifier)
-        left = deadline - time.monotonic()
-        if job.pending is None or left <= 0:
-            return job
-        contract.wait(current_backend(), current_owner(), identifier, left, job.version)
+    try:
+        while True:
+            job = contract.get(*where)
+            left = deadline - time.monotonic()
+            if job.pending is None or left <= 0:
+                return job
+            contract.wait(*where, left, job.version)
+    finally:
+        leave()
 
 
 def _cursor(kind: type[Cursor]) -> Cursor:
