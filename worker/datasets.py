@@ -45,26 +45,14 @@ def create(
     bad name and Unavailable when the store does not take it; then nothing is left behind.
     """
     clean_name = check_name(name or filename or "text")
-    size = len(data) if isinstance(data, bytes) else data.seek(0, os.SEEK_END)
-    if size > backend.settings.max_upload_bytes:
-        raise InvalidInput(
-            f"the text has {size:,} bytes; at most "
-            f"{backend.settings.max_upload_bytes:,} are taken (LSTMQ_MAX_UPLOAD_BYTES)",
-            [{"loc": ["file"], "msg": "too large"}],
-        )
+    _check_size(backend, data)
     wanted = intake.Wanted(filename, encoding, layout)
     digest = None
     if idempotency_key or attempt:
         digest = repeats.digest(asdict(wanted) | {"name": name}, repeats.fingerprint(data))
-
-    def made_before(connection: sa.Connection) -> str | None:
-        if digest is None:
-            return None
-        known = repeats.known(connection, owner, idempotency_key, digest, TABLE)
-        return known or (attempt and repeats.twin(connection, owner, attempt, digest, TABLE))
-
+    asked = (owner, idempotency_key, attempt, digest or "", TABLE)
     with backend.database.reading() as connection:
-        known = made_before(connection)
+        known = repeats.made_before(connection, *asked)
     if known is not None:  # not read again, nor refused for a quota that it is part of
         return get(backend, owner, known)
     with intake.read(data, wanted, backend.settings.max_reading_bytes) as read:
@@ -89,12 +77,22 @@ def create(
     }
     with backend.database.writing() as connection:
         retention.check_in_time(connection, began)
-        known = made_before(connection)
+        known = repeats.made_before(connection, *asked)
         if known is None:
             connection.execute(sa.insert(TABLE).values(**row))
     if known is not None:
         backend.store.delete(file)
     return get(backend, owner, known or identifier)
+
+
+def _check_size(backend: Backend, data: bytes | IO[bytes]) -> None:
+    size = len(data) if isinstance(data, bytes) else data.seek(0, os.SEEK_END)
+    if size > backend.settings.max_upload_bytes:
+        raise InvalidInput(
+            f"the text has {size:,} bytes; at most "
+            f"{backend.settings.max_upload_bytes:,} are taken (LSTMQ_MAX_UPLOAD_BYTES)",
+            [{"loc": ["file"], "msg": "too large"}],
+        )
 
 
 def get(backend: Backend, owner: str, identifier: str) -> Dataset:

@@ -127,6 +127,21 @@ def known(
     return str(row.id)
 
 
+def made_before(
+    connection: sa.Connection,
+    owner: str,
+    idempotency_key: str | None,
+    attempt: Attempt | None,
+    digest: str,
+    table: sa.Table = TABLE,
+) -> str | None:
+    """The same, whichever way the client can be known again by. Raises InvalidInput."""
+    found = known(connection, owner, idempotency_key, digest, table)
+    if found is None and attempt is not None:
+        found = twin(connection, owner, attempt, digest, table)
+    return found
+
+
 def made_already(connection: sa.Connection, trial: TrialOf) -> str | None:
     """The job that a trial is already. Raises WrongState when its sweep has ended."""
     sweeps = database.sweeps

@@ -211,11 +211,9 @@ def accept(
     }
     try:
         with backend.database.writing() as connection:
-            known = (
-                repeats.known(connection, owner, idempotency_key, digest)
-                or (attempt and repeats.twin(connection, owner, attempt, digest))
-                or (trial and repeats.made_already(connection, trial))
-            )
+            known = repeats.made_before(connection, owner, idempotency_key, attempt, digest)
+            if known is None and trial is not None:
+                known = repeats.made_already(connection, trial)
             if known is None:
                 if trial is None:  # a sweep counts as one, however many trials it has
                     quotas.check_active(connection, owner, backend.settings.max_active_jobs)
