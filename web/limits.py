@@ -26,7 +26,6 @@ WINDOW_SECONDS = 60
 SHARE_SECONDS = 1.0
 MOST_NAMES = 50_000
 EVERYBODY_ELSE = "everybody else"  # whom there is no room to count apart
-WRONG_KEYS = 20  # a minute from one address
 IPV6_NETWORK = 64  # one subscriber has so many bits of addresses
 
 
@@ -131,7 +130,7 @@ def limit_requests(app: Flask, backend: Backend) -> None:
     """Refuse with 429 what is over a limit; the answers say how much is left."""
     limiter = Limiter(backend.live)
     most = backend.settings.max_requests_per_minute
-    throttle_failures(app, WrongKeys(limiter))
+    throttle_failures(app, WrongKeys(limiter, backend.settings.max_wrong_keys_per_minute))
 
     @app.before_request
     def count() -> None:
@@ -157,12 +156,14 @@ def limit_requests(app: Flask, backend: Backend) -> None:
 class WrongKeys:
     """Guessing keys is slow from any one address."""
 
-    def __init__(self, limiter: Limiter) -> None:
-        self._limiter = limiter
+    def __init__(self, limiter: Limiter, most: int) -> None:
+        self._limiter, self._most = limiter, most
 
     def check(self) -> None:
         """Raise QuotaExceeded after too many wrong keys from the address of this request."""
-        allowance = self._limiter.look(_network(request.remote_addr), WRONG_KEYS)
+        if not self._most:
+            return
+        allowance = self._limiter.look(_network(request.remote_addr), self._most)
         if allowance.retry_seconds:
             raise QuotaExceeded(
                 "too many wrong keys came from your address; wait a moment", allowance.retry_seconds
@@ -170,7 +171,8 @@ class WrongKeys:
 
     def note(self) -> None:
         """Count one."""
-        self._limiter.take(_network(request.remote_addr), WRONG_KEYS)
+        if self._most:
+            self._limiter.take(_network(request.remote_addr), self._most)
 
 
 def _seconds_until_one_fits(count: Count, total: int, most: int, elapsed: float) -> int:

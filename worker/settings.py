@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     max_requests_per_minute: int = Field(
         1200, ge=0, description="Requests a minute and key; 0: no limit."
     )
+    max_wrong_keys_per_minute: int = Field(
+        20, ge=0, description="Wrong keys a minute from one address; 0: no limit."
+    )
     max_training_bytes: int = Field(
         4096 * MEBIBYTE, ge=1, description="Estimated memory above which a training is refused."
     )

@@ -33,6 +33,7 @@ def url() -> Iterator[str]:
         "LSTMQ_API_KEYS": f"local:{KEY}",
         "LSTMQ_MAX_REQUESTS_PER_MINUTE": "0",
         "LSTMQ_MAX_ACTIVE_JOBS": "0",
+        "LSTMQ_MAX_WRONG_KEYS_PER_MINUTE": "0",
     }
     with Service(parent / "var", settings=settings) as service:
         address = service.url()

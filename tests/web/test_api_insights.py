@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from pydantic import BaseModel
 
 from lstmcore.config import resolve_config
 from lstmcore.corpus import read_corpus, summarize
@@ -17,7 +18,26 @@ from lstmcore.training import Trainer
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.web.answers import TUTORIAL, import_model, problem_of, refused_fields
 from web import create_app
+from web.api.insight_shapes import (
+    ExplainAnswer,
+    MapAnswer,
+    NearestAnswer,
+    NeuronsAnswer,
+    NextAnswer,
+    SaliencyAnswer,
+    ScoreAnswer,
+)
+from web.api.predict import PredictionAnswer
 from worker.settings import Settings
+
+SHAPES: dict[str, type[BaseModel]] = {
+    "explain": ExplainAnswer,
+    "neurons": NeuronsAnswer,
+    "next": NextAnswer,
+    "predict": PredictionAnswer,
+    "saliency": SaliencyAnswer,
+    "score": ScoreAnswer,
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +90,7 @@ def ask(client: FlaskClient, question: str, **body: Any) -> dict[str, Any]:
     assert response.json["model"].startswith("model-")
     assert response.json["seconds"] >= 0
     answer: dict[str, Any] = response.json
+    SHAPES[question].model_validate(answer, strict=True)  # exactly what is described
     return answer
 
 
@@ -92,6 +113,13 @@ def test_a_prediction_is_explained(asked: FlaskClient) -> None:
     assert chances[0]["logit"] == pytest.approx(told["next_tokens"][0]["logit"], abs=1e-4)
 
 
+def test_a_prediction_is_what_its_description_says(asked: FlaskClient) -> None:
+    sampling = {"max_tokens": 2, "n": 2, "logprobs": True}
+    told = ask(asked, "predict", prompt="what is capital of atlantis", sampling=sampling)
+    assert told["unknown_tokens"] == ["atlantis"]
+    assert all(each["logprobs"] for each in told["completions"])
+
+
 def test_neurons_and_what_mattered_are_told(asked: FlaskClient) -> None:
     told = ask(asked, "neurons", text="what is capital of", neuron=7)
     assert told["neurons"][0]["neuron"] == 7
@@ -103,8 +131,11 @@ def test_neurons_and_what_mattered_are_told(asked: FlaskClient) -> None:
 
 def test_words_have_neighbours_and_places(asked: FlaskClient) -> None:
     told = asked.get("/api/v1/models/lesson/nearest?token=india&count=3").json
+    NearestAnswer.model_validate(told, strict=True)
     assert len(told["nearest"]) == 3
-    assert len(asked.get("/api/v1/models/lesson/map").json["points"]) == 10
+    told = asked.get("/api/v1/models/lesson/map").json
+    MapAnswer.model_validate(told, strict=True)
+    assert len(told["points"]) == 10
     assert len(asked.get("/api/v1/models/lesson/map?count=4").json["points"]) == 4
 
 

@@ -10,13 +10,14 @@ from flask.testing import FlaskClient
 from tests.processes import eventually
 from tests.web.answers import problem_of
 from web import create_app, limits
-from web.limits import WRONG_KEYS, Limiter
+from web.limits import Limiter
 from worker import keys
 from worker.backend import Backend, open_backend
 from worker.live import Live
 from worker.settings import Settings
 
 MOST = 5
+WRONG_KEYS = 7
 NOWHERE = "unix:///nowhere/valkey.sock"
 
 
@@ -137,8 +138,8 @@ def test_a_flood_of_names_takes_no_more_memory(
 
 def test_guessing_keys_is_slowed_and_locks_nobody_out(settings: Settings, backend: Backend) -> None:
     good = bearer(keys.create(backend, owner="ann")[1])
-    unlimited = {"max_requests_per_minute": 0}
-    app = create_app(settings.model_copy(update=unlimited))
+    limits = {"max_requests_per_minute": 0, "max_wrong_keys_per_minute": WRONG_KEYS}
+    app = create_app(settings.model_copy(update=limits))
     client = app.test_client()
     assert client.get("/api/v1/jobs", headers=good).status_code == 200
     for number in range(WRONG_KEYS):
@@ -164,6 +165,11 @@ def test_guessing_keys_is_slowed_and_locks_nobody_out(settings: Settings, backen
     token = page.partition('csrf_token" value="')[2].partition('"')[0]
     shown = client.post("/sign-in", data={"csrf_token": token, "key": "another guess"})
     assert shown.status_code == 429
+    app.extensions["lstmq"].close()
+    app = create_app(settings.model_copy(update=limits | {"max_wrong_keys_per_minute": 0}))
+    for number in range(WRONG_KEYS + 1):
+        guess = bearer(f"guess {number}")
+        problem_of(app.test_client().get("/api/v1/jobs", headers=guess), 401)
     app.extensions["lstmq"].close()
 
 

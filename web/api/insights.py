@@ -4,10 +4,19 @@ from functools import partial
 
 from flask import Blueprint, Response
 
+from web.api.insight_shapes import (
+    ExplainAnswer,
+    MapAnswer,
+    NearestAnswer,
+    NeuronsAnswer,
+    NextAnswer,
+    SaliencyAnswer,
+    ScoreAnswer,
+)
 from web.api.parsing import LONGEST_WAIT_SECONDS, Body, Query, preferred_wait, read_body, read_query
 from web.api.serialize import respond_json
 from web.auth import current_backend, current_owner
-from web.operation import Raw, about, describes
+from web.operation import about, describes
 from web.places import place
 from web.roles import needs
 from worker import insights as contract
@@ -64,9 +73,7 @@ class MapQuery(Query):
 
 @insights.post("/<model:reference>/next")
 @needs("viewer")
-@describes(
-    answers={200: Raw("application/json", "Logits by token.")}, body=NextBody, headers=("Prefer",)
-)
+@describes(answers={200: NextAnswer}, body=NextBody, headers=("Prefer",))
 def next_scores(reference: str) -> Response:
     """Logits of what may come next: enough to work out the chances under any sampling settings."""
     body = read_body(NextBody)
@@ -75,11 +82,7 @@ def next_scores(reference: str) -> Response:
 
 @insights.post("/<model:reference>/score")
 @needs("viewer")
-@describes(
-    answers={200: Raw("application/json", "Log probabilities and perplexity.")},
-    body=ScoreBody,
-    headers=("Prefer",),
-)
+@describes(answers={200: ScoreAnswer}, body=ScoreBody, headers=("Prefer",))
 def score(reference: str) -> Response:
     """How well the model expects a text: each token's log probability in nats, and perplexity."""
     body = read_body(ScoreBody)
@@ -88,11 +91,7 @@ def score(reference: str) -> Response:
 
 @insights.post("/<model:reference>/explain")
 @needs("viewer")
-@describes(
-    answers={200: Raw("application/json", "Tokens, gates, states, logits.")},
-    body=ExplainBody,
-    headers=("Prefer",),
-)
+@describes(answers={200: ExplainAnswer}, body=ExplainBody, headers=("Prefer",))
 def explain(reference: str) -> Response:
     """What a layer computes while the model reads a text, and what it expects at each token."""
     body = read_body(ExplainBody)
@@ -101,11 +100,7 @@ def explain(reference: str) -> Response:
 
 @insights.post("/<model:reference>/neurons")
 @needs("viewer")
-@describes(
-    answers={200: Raw("application/json", "Values over the text.")},
-    body=NeuronsBody,
-    headers=("Prefer",),
-)
+@describes(answers={200: NeuronsAnswer}, body=NeuronsBody, headers=("Prefer",))
 def neurons(reference: str) -> Response:
     """A neuron's values over a text, and the most interesting neurons with what they follow."""
     body = read_body(NeuronsBody)
@@ -115,11 +110,7 @@ def neurons(reference: str) -> Response:
 
 @insights.post("/<model:reference>/saliency")
 @needs("viewer")
-@describes(
-    answers={200: Raw("application/json", "A weight for each token of the prompt.")},
-    body=SaliencyBody,
-    headers=("Prefer",),
-)
+@describes(answers={200: SaliencyAnswer}, body=SaliencyBody, headers=("Prefer",))
 def saliency(reference: str) -> Response:
     """How much each token of a prompt spoke for the next one (gradient times input)."""
     body = read_body(SaliencyBody)
@@ -127,11 +118,7 @@ def saliency(reference: str) -> Response:
 
 
 @insights.get("/<model:reference>/nearest")
-@describes(
-    answers={200: Raw("application/json", "The others, the most alike first.")},
-    query=NearestQuery,
-    headers=("Prefer",),
-)
+@describes(answers={200: NearestAnswer}, query=NearestQuery, headers=("Prefer",))
 def nearest(reference: str) -> Response:
     """Tokens that are alike to one, by the cosine of their vectors."""
     query = read_query(NearestQuery)
@@ -139,11 +126,7 @@ def nearest(reference: str) -> Response:
 
 
 @insights.get("/<model:reference>/map")
-@describes(
-    answers={200: Raw("application/json", "Tokens with their places.")},
-    query=MapQuery,
-    headers=("Prefer",),
-)
+@describes(answers={200: MapAnswer}, query=MapQuery, headers=("Prefer",))
 def word_map(reference: str) -> Response:
     """Word vectors in the plane that shows most of their differences."""
     return _answer(partial(contract.word_map, count=read_query(MapQuery).count), reference)

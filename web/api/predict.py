@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from web.api.parsing import LONGEST_WAIT_SECONDS, Body, inside, preferred_wait, read_body
 from web.api.serialize import respond_json
@@ -51,30 +51,41 @@ class PredictNowBody(PromptBody):
     stream: bool = about("Send tokens as they come.", False, False)
 
 
-class TokenChance(BaseModel):
+class TokenChance(Answer):
     """A token and what speaks for it."""
-
-    model_config = ConfigDict(extra="allow")
 
     token: str = about("The token.", "name")
     probability: float = about("Its probability.", 0.8)
 
 
-class Completion(BaseModel):
-    """One continuation."""
+class TokenLogprob(Answer):
+    """A token and its log probability."""
 
-    model_config = ConfigDict(extra="allow")
+    token: str = about("The token.", " name")
+    logprob: float = about("Its log probability, in nats.", -0.2)
+
+
+class WrittenToken(TokenLogprob):
+    """One token of a continuation."""
+
+    offset: int = about("Where in the text it begins.", 0)
+    alternatives: list[TokenLogprob] = Field([], description="The likeliest in its place.")
+
+
+class Completion(Answer):
+    """One continuation."""
 
     text: str = about("The text.", "name")
     tokens: int = about("Tokens in it.", 1)
     finish_reason: str = about("`stop`: the text ended; `length`: max_tokens.", "stop")
-    logprob: float | None = about("Its log probability, in nats.", -0.2, None)
+    logprob: float = about("Its log probability, in nats.", -0.2)
+    logprobs: list[WrittenToken] = Field(
+        [], description="Token by token, when `sampling.logprobs` asks for it."
+    )
 
 
-class PredictionAnswer(BaseModel):
+class PredictionAnswer(Answer):
     """What a model makes of a prompt."""
-
-    model_config = ConfigDict(extra="allow")
 
     completions: list[Completion] = Field(description="The continuations, `n` of them.")
     next_tokens: list[TokenChance] = Field(
@@ -82,6 +93,7 @@ class PredictionAnswer(BaseModel):
     )
     prompt_tokens: int = about("Tokens read.", 3)
     unknown_tokens: list[str] = about("Of the prompt, what the model does not know.", [])
+    notice: str = about("What the reader should know about the prompt, if anything.", "", "")
     model: str = about("The model's id.", MODEL_ID)
     seconds: float = about("Seconds it took.", 0.01)
 
