@@ -21,6 +21,7 @@ PREFIX = "lstmq:"
 WORKER_SECONDS = 12  # a worker that has not reported for so long is gone
 PROGRESS_SECONDS = 30
 COUNTED_SECONDS = 120
+WRITTEN_SECONDS = 600
 # After Redis failed to answer, ask it again only after a moment: a frozen server must not cost
 # every page its socket timeout.
 SKIP_SECONDS = 2.0
@@ -65,6 +66,22 @@ class Live:
         keys = [f"{PREFIX}progress:{job}" for job in jobs]
         found: Any = self._try(lambda: self._quick.mget(keys)) or []
         return {job: json.loads(value) for job, value in zip(jobs, found, strict=False) if value}
+
+    # -- texts on their way -----------------------------------------------------------------------
+
+    def add_pieces(self, job: str, pieces: Sequence[Json]) -> int | None:
+        """Add to what a job has written (see `written`); how many there are. Best effort."""
+        key, pipe = f"{PREFIX}written:{job}", self._redis.pipeline(transaction=False)
+        pipe.rpush(key, *[json.dumps(piece) for piece in pieces])
+        pipe.expire(key, WRITTEN_SECONDS)
+        found: Any = self._try(pipe.execute)
+        return int(found[0]) if found else None
+
+    def pieces(self, job: str, first: int) -> list[Json]:
+        """What a job has written, from a number on; nothing when it is gone or Redis is away."""
+        key = f"{PREFIX}written:{job}"
+        found: Any = self._try(lambda: self._quick.lrange(key, first, -1))
+        return [json.loads(piece) for piece in found or ()]
 
     # -- workers ----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from worker.keeping import LeaseKeeper
 from worker.model_cache import ModelCache
 from worker.records import Job, JobState, Json, Progress
 from worker.turns import Turns
+from worker.written import Written
 
 # A prediction job lets others have the predictor after so long.
 TURN_SECONDS = 2.0
@@ -53,15 +54,20 @@ class Predictor:
                 return self._turns.run(claim, lambda model: self._models.get(model)[1])
         config, first = claim.job.config, answers.count(self._backend, claim.job.id)
         found: list[Json] = []
+        written = Written(self._backend.live, claim.job.id)
         with self._fuse, LeaseKeeper(self._backend, claim, self._worker) as keeper:
             try:
                 ends_at = monotonic() + TURN_SECONDS
-                for prompt in config["prompts"][first:]:
+                for number, prompt in enumerate(config["prompts"][first:], first):
                     if keeper.should_stop or (found and monotonic() > ends_at):
                         break
                     self._look_up()
-                    items = self._predict(config["model"], prompt, config["sampling"], keeper)
-                    found += [item["result"] for item in items if "result" in item]
+                    written.begin(number)
+                    for item in self._predict(config["model"], prompt, config["sampling"], keeper):
+                        if "result" in item:
+                            found.append(item["result"])
+                        else:
+                            written.add(item["text"])
             except Unavailable:
                 pass  # the process is asked to stop, or the job: what is answered is kept
             except (LSTMError, NotFound, Damaged) as error:
@@ -71,6 +77,7 @@ class Predictor:
                 )
                 keeper.settle()
                 return leases.publish(self._backend, claim, publication)
+            written.tell()
             keeper.settle()
             return leases.publish(self._backend, claim, self._turn(claim.job, first, found))
 

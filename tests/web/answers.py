@@ -35,14 +35,15 @@ def refused_fields(response: TestResponse) -> list[list[str | int]]:
     return [error["loc"] for error in problem_of(response, 422)["errors"]]
 
 
-def events_of(stream: str) -> list[tuple[int | None, dict[str, Any]]]:
+def events_of(stream: str) -> list[tuple[Any, dict[str, Any]]]:
     """The (id, data) of each message of an event stream; comments left out."""
     found = []
     for block in stream.split("\n\n"):
         lines = dict(line.split(": ", 1) for line in block.splitlines() if line[:1] != ":")
         assert lines.keys() <= {"id", "data"}
         if lines:
-            identifier = int(lines["id"]) if "id" in lines else None
+            given = lines.get("id", "")
+            identifier = int(given) if given.isdecimal() else given or None
             found.append((identifier, json.loads(lines["data"])))
     return found
 

@@ -4,14 +4,19 @@ import threading
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.web.answers import events_of, problem_of, refused_fields
 from web.places import PLACES
 from worker import events as contract
-from worker import jobs
+from worker import jobs, leases
+from worker import written as written_module
 from worker.backend import Backend
+from worker.predictions import Predictor
+from worker.records import Model
+from worker.written import Written
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -122,6 +127,107 @@ def test_a_stream_follows_a_job_as_things_happen(
     rest = [event for _, event in events_of("".join(_text(frame) for frame in frames))]
     assert (rest[-1]["type"], rest[-1]["data"]["state"]) == ("state", "cancelled")
     response.close()
+
+
+PROMPTS = ["what is your", "what is capital of india", "ok"]
+
+
+@pytest.fixture
+def written(client: FlaskClient, model: Model) -> dict[str, Any]:
+    """A prediction in the queue whose texts have several pieces."""
+    sampling = {"max_tokens": 4, "temperature": 2, "seed": 1}
+    body = {"kind": "predict", "model": model.id, "prompts": PROMPTS, "sampling": sampling}
+    job: dict[str, Any] = client.post("/api/v1/jobs", json=body).json
+    return job
+
+
+def predict(backend: Backend) -> None:
+    """What a predictor does with the job that waits."""
+    predictor = Predictor(backend, "predict@here", lambda: False)
+    while (claim := leases.claim(backend, "predict", "predict@here")) is not None:
+        predictor.run(claim)
+
+
+def texts_of(events: list[tuple[Any, dict[str, Any]]]) -> list[str]:
+    """The texts put together from their pieces, as a client does it."""
+    texts: dict[int, str] = {}
+    for _, event in events:
+        if event["type"] == "token":
+            piece = event["data"]
+            before = "" if piece["begins"] else texts[piece["index"]]
+            texts[piece["index"]] = before + piece["text"]
+    return [texts[number] for number in sorted(texts)]
+
+
+def test_what_a_prediction_writes_is_followed_and_told_again(
+    client: FlaskClient, backend: Backend, written: dict[str, Any]
+) -> None:
+    address = written["links"]["events"]
+    writer = threading.Timer(0.2, predict, (backend,))
+    writer.start()
+    live = events_of(client.get(address, headers=STREAM).text)  # until its end
+    writer.join()
+    results = client.get(written["links"]["self"]).json["result"]["results"]
+    expected = [result["completions"][0]["text"] for result in results]
+    assert texts_of(live) == expected
+    assert sum(event["type"] == "token" for _, event in live) >= len(PROMPTS)
+    # Afterwards it is the same story; behind any of its events goes on what came after that one.
+    whole = [(at, event) for at, event in live if event["type"] != "progress"]
+    assert events_of(client.get(address, headers=STREAM).text) == whole
+    assert [event["data"].get("state") for _, event in whole][-1] == "succeeded"
+    for place, (identifier, _) in enumerate(whole[:-1]):
+        again = client.get(address, headers=STREAM | {"Last-Event-ID": str(identifier)})
+        found = events_of(again.text)
+        if "." in str(identifier):
+            assert found == whole[place + 1 :]
+        else:  # from before the first piece
+            assert [each for each in found if each[1]["type"] != "token"] == [
+                each for each in whole[place + 1 :] if each[1]["type"] != "token"
+            ]
+    last = STREAM | {"Last-Event-ID": str(whole[-1][0])}
+    assert client.get(address, headers=last).status_code == 204
+
+
+def test_a_text_that_is_begun_again_says_so(
+    client: FlaskClient, backend: Backend, written: dict[str, Any]
+) -> None:
+    killed = Written(backend.live, written["id"])
+    killed.begin(0)
+    killed.add("half a te")
+    killed.tell()
+    predict(backend)
+    stream = events_of(client.get(written["links"]["events"], headers=STREAM).text)
+    results = client.get(written["links"]["self"]).json["result"]["results"]
+    assert texts_of(stream) == [result["completions"][0]["text"] for result in results]
+
+
+def test_pieces_that_redis_has_lost_are_not_missed(
+    client: FlaskClient, backend: Backend, written: dict[str, Any]
+) -> None:
+    predict(backend)
+    with redis.Redis.from_url(backend.settings.effective_redis_url) as queue:
+        queue.flushall()
+    stream = events_of(client.get(written["links"]["events"], headers=STREAM).text)
+    assert texts_of(stream) == []
+    assert stream[-1][1]["data"]["result"]["results"]
+
+
+def test_a_job_that_writes_without_end_fills_nothing(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(written_module, "MOST_PIECES", 10)
+    monkeypatch.setattr(written_module, "TELL_SECONDS", 0.0)
+    writer = Written(backend.live, "job-1")
+    for _ in range(50):
+        writer.add("a")
+    writer.tell()
+    assert len(backend.live.pieces("job-1", 0)) == 10
+
+
+@pytest.mark.parametrize("given", ["1.", ".1", "1.2.3", "1.x", "1.-1", f"1.{2**53}"])
+def test_half_a_place_is_no_event(client: FlaskClient, address: str, given: str) -> None:
+    answer = client.get(address, headers=STREAM | {"Last-Event-ID": given})
+    assert refused_fields(answer) == [["Last-Event-ID"]]
 
 
 def test_a_stream_ends_when_its_job_is_removed(

@@ -194,7 +194,11 @@ class JobAnswer(Answer):
 class EventAnswer(Answer):
     """Something that happened to a job."""
 
-    id: int | None = about("What `after` and `Last-Event-ID` take.", 17)
+    id: int | None = about(
+        "What `after` and `Last-Event-ID` take; null: it is not kept. In a stream `token` events "
+        "have a place as their `id:`, too.",
+        17,
+    )
     type: Literal["state", "progress", "metrics", "sample", "slice", "log", "token"] = about(
         "What kind of news it is.", "metrics"
     )

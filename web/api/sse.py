@@ -13,7 +13,7 @@ from worker.records import Json
 HEARTBEAT = ": still here\n\n"
 
 
-def frame(payload: Json | BaseModel, identifier: int | None = None) -> str:
+def frame(payload: Json | BaseModel, identifier: int | str | None = None) -> str:
     """One message; with an identifier a client that reconnects goes on after it."""
     head = "" if identifier is None else f"id: {identifier}\n"
     return f"{head}data: {dump(payload)}\n\n"
