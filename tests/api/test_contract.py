@@ -6,46 +6,17 @@ the description forbids. What is left out, and why, is in `schemathesis.toml`.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.test_up import Service
-from tests.web.answers import TUTORIAL
-from web.client import Client
+from tests.api.conftest import KEY
 
-KEY = "a-key-for-the-contract"
 SECONDS = os.environ.get("LSTMQ_TEST_API_SECONDS", "150")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A service with a text and a model in it, and with limits that do not end the test."""
-    parent = Path(tempfile.mkdtemp(prefix="lstmq-"))
-    settings = {
-        "LSTMQ_API_KEYS": f"local:{KEY}",
-        "LSTMQ_MAX_REQUESTS_PER_MINUTE": "0",
-        "LSTMQ_MAX_ACTIVE_JOBS": "0",
-        "LSTMQ_MAX_WRONG_KEYS_PER_MINUTE": "0",
-    }
-    with Service(parent / "var", settings=settings) as service:
-        address = service.url()
-        with Client(address, KEY) as client:
-            file = parent / "lesson.txt"
-            file.write_text(TUTORIAL)
-            dataset = client.upload(file)
-            job = client.train(dataset["id"], name="lesson", config={"preset": "tutorial"})
-            client.finished(job["id"], lambda _: None)
-        yield address
-        service.stop(seconds=60)
-    shutil.rmtree(parent)
 
 
 @pytest.mark.timeout(600)

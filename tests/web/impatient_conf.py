@@ -8,4 +8,3 @@ gunicorn_worker.HEAD_SECONDS = 2.0
 gunicorn_worker.WAIT_SECONDS = 1.0
 gunicorn_worker.GRACE_SECONDS = 2.0
 events.HEARTBEAT_SECONDS = 0.2
-events.POLL_SECONDS = 0.2

@@ -36,6 +36,10 @@ in_app = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], d
 @in_app
 @given(contents, st.sampled_from(ENDINGS), st.sampled_from(("", *ENCODINGS, "utf-7", "zip", "\0")))
 @example(b"a\rb\rc", "txt", "")
+@example(b"\r" * 300, "txt", "")
+@example(b'\r\r\r{"text": 1}\r', "jsonl", "")
+@example(b"a\0b\0\0c\n", "txt", "")
+@example("a,b\rc,d\r".encode("utf-16"), "csv", "")
 @example(b"\0" * 100, "csv", "")
 @example(b'{"text": "\\ud800"}\n', "jsonl", "")
 @example(b'"' * 300, "csv", "")

@@ -6,6 +6,7 @@ Against the real server with the settings of the service, only less patient.
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -216,6 +217,60 @@ def test_waiting_polls_are_bounded_and_leave_room(server: Server) -> None:
         assert accepted.status_code == 202
         assert "Preference-Applied" not in accepted.headers
         httpx.post(f"{server.url}/api/v1/jobs/{job}/cancel").raise_for_status()
+
+
+def test_connections_that_drop_leave_nothing(server: Server) -> None:
+    """Half an upload, a submit nobody waits for any more, polls and answers nobody takes."""
+    pid = server.process.pid
+    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    def counted() -> tuple[int, int, int]:
+        files = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        lists = [
+            httpx.get(f"{server.url}/api/v1/{name}?limit=100") for name in ("datasets", "jobs")
+        ]
+        datasets, jobs = (len(answer.json()["data"]) for answer in lists)
+        return files, datasets, jobs
+
+    body = {"kind": "train", "text": TUTORIAL, "config": {"preset": "tutorial"}}
+    once = {"Idempotency-Key": "dropped"}
+    job = httpx.post(f"{server.url}/api/v1/jobs", json=body, headers=once).json()["id"]
+    before = counted()
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+    submit = json.dumps(body).encode()
+    requests = {
+        "POST /api/v1/datasets": form + b"a b c d\n" * 100_000,
+        "POST /api/v1/models": form + b"PK\x03\x04" * 100_000,
+        "POST /api/v1/jobs": submit,
+        f"GET /api/v1/jobs/{job}?wait=60": b"",
+        f"GET /api/v1/jobs/{job}/events": b"",
+        "GET /static/vendor/uplot/uPlot.iife.min.js": b"",
+    }
+    for line, sent in requests.items():
+        kind = "application/json" if sent is submit else "multipart/form-data; boundary=x"
+        length = len(sent) + (0 if sent is submit or not sent else 1_000_000)
+        head = (
+            f"{line} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+            f"Idempotency-Key: dropped\r\nPrefer: wait=60\r\n"
+            f"Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        )
+        for _ in range(12):
+            client = server.connect(head.encode() + sent)
+            # Gone at once, without a good-bye.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+    assert server.answers()
+    httpx.post(f"{server.url}/api/v1/jobs/{job}/cancel").raise_for_status()  # nobody polls any more
+    eventually(lambda: server.connections() == 0)
+    eventually(lambda: counted()[1:] == before[1:])
+    # Connections to the records are kept for later, as many as were needed at once.
+    eventually(lambda: counted()[0] <= before[0] + 60)
+    address = f"{server.url}/api/v1/jobs/{job}?wait=1"
+    with ExitStack() as stack:  # every place is free again
+        get = f"GET {address.removeprefix(server.url)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for _ in range(PLACES["poll"]):
+            client = stack.enter_context(closing(server.connect(get.encode())))
+            assert client.recv(12) == b"HTTP/1.1 200"
 
 
 def test_requests_one_after_the_other_and_at_once(server: Server) -> None:
