@@ -146,18 +146,14 @@ class Asks:
                 try:
                     item = answers.get(timeout=min(left, wait))
                 except Empty:
-                    wait = min(2 * wait, LOOK_SECONDS)
-                    if search.found_nothing(self._look(ask), time.monotonic()):
-                        if search.answered or search.repeated:
-                            raise Unavailable(LOST) from None
+                    wait, now = min(2 * wait, LOOK_SECONDS), time.monotonic()
+                    if self._is_lost(ask, search, now - began):
                         self._withdraw(ask)
                         del self._waiting[ask.id]
                         ask, search = replace(ask, id=new_id("ask")), Search(repeated=True)
                         answers = self._begin(ask)
-                    elif not search.answered:
-                        self._ring()  # whoever listened may have died
-                    elif time.monotonic() - told_at > QUIET_SECONDS:
-                        told_at = time.monotonic()
+                    elif search.answered and now - told_at > QUIET_SECONDS:
+                        told_at = now
                         yield {"type": "quiet"}
                     continue
                 if item is None:
@@ -174,6 +170,16 @@ class Asks:
             self._waiting.pop(ask.id, None)
             if left_early:
                 self._withdraw(ask)
+
+    def _is_lost(self, ask: Ask, search: Search, waited: float) -> bool:
+        """Whether a question must be asked again. Raises Unavailable when that makes no sense."""
+        if search.found_nothing(self._look(ask), waited):
+            if search.answered or search.repeated:
+                raise Unavailable(LOST)
+            return True
+        if not search.answered and search.rings(waited):
+            self._ring()  # whoever listened may have died
+        return False
 
     def _look(self, ask: Ask) -> bool | None:
         """Whether a question is somewhere: in the list or held. None: Redis does not say."""

@@ -14,6 +14,7 @@ class Search:
     repeated: bool = False  # it was lost once already
     answered: bool = False  # a part of its answer has come
     missing_since: float | None = None
+    rings_after: float = 0.0
 
     def found_nothing(self, somewhere: bool | None, at: float) -> bool:
         """Note a look at a time; whether the question is lost by now."""
@@ -22,3 +23,10 @@ class Search:
             return at - self.missing_since > LOST_SECONDS
         self.missing_since = None
         return False
+
+    def rings(self, waited: float) -> bool:
+        """Whether it is time to ring again: after seconds that double each time."""
+        if waited < self.rings_after:
+            return False
+        self.rings_after = 2 * waited
+        return True
