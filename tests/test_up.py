@@ -99,70 +99,66 @@ def lstmq(folder: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def test_the_whole_life_of_a_service(folder: Path) -> None:
+def test_the_whole_life_of_a_service(folder: Path, tmp_path: Path) -> None:
     with Service(folder, "--port", "0", "--sample") as service, Client(service.url()) as client:
         assert running_url(folder) == client.url
         assert client.readiness() == ""
         (sample,) = client.newest("jobs")
         assert client.finished(sample["id"])["state"] == "succeeded"
-
-        # The command line finds it by its folder, trains on a file and asks the model.
-        trained = lstmq(folder, "train", str(TUTORIAL), "--preset", "tutorial", "--name", "lesson")
-        assert client.ask("GET", f"/models/{trained.strip()}")["name"] == "lesson"
-        assert "what is capital of india" in lstmq(
-            folder, "predict", trained.strip(), "what is capital of", "--max-tokens", "1"
-        )
-        (lesson,) = [job for job in client.newest("jobs") if job["name"] == "lesson"]
-
-        # A second one is refused, with the reason and where the first is.
-        with Service(folder) as second:
-            assert second.process.wait(timeout=PATIENCE_SECONDS) == OCCUPIED
-            assert client.url in second.said()
-
-        # Every part that is killed comes back, at the same addresses.
-        for part in ("queue", "train-1", "predict-1", "web"):
-            os.kill(service.process_of(part), signal.SIGKILL)
-            eventually(lambda: service.said().count(f"{part:<10} ready") == 2)  # noqa: B023
-        eventually(lambda: client.readiness() == "")
-        again = client.train(client.upload(TUTORIAL)["id"], config={"preset": "tutorial"})
-        assert client.finished(again["id"])["state"] == "succeeded"
-
+        the_command_line_finds_it(folder, client)
+        a_second_one_is_refused(folder, client.url)
+        every_part_that_is_killed_comes_back(service, client)
+        # A stop in the middle of a training publishes what was trained.
+        text = tmp_path / "long.txt"
+        text.write_text("the cat sat on the mat and the dog lay by the door.\n" * 400)
+        config = {"preset": "char", "training": {"epochs": 500}}
+        job = client.train(client.upload(text)["id"], config=config)["id"]
+        eventually(lambda: client.job(job)["progress"]["step"] > 0)
+        known = {job["id"] for job in client.newest("jobs")}
         service.stop()
         assert running_url(folder) is None
 
     # A second start on the same folder goes on where the first one stopped, without a new sample.
-    with Service(folder, "--port", "0", "--sample") as service, Client(service.url()) as client:
-        assert {job["id"] for job in client.newest("jobs")} == {
-            *(sample["id"], lesson["id"], again["id"])
-        }
-        service.stop(signal.SIGTERM)
-
-
-def test_a_training_is_stopped_and_resumed_with_the_service(folder: Path, tmp_path: Path) -> None:
-    text = tmp_path / "long.txt"
-    text.write_text("the cat sat on the mat and the dog lay by the door.\n" * 400)
-    config = {"preset": "char", "training": {"epochs": 500}}
-    with Service(folder) as service, Client(service.url()) as client:
-        job = client.train(client.upload(text)["id"], config=config)
-        eventually(lambda: client.job(job["id"])["progress"]["step"] > 0)
-        service.stop(signal.SIGTERM)
-
-    with Service(folder) as service, Client(service.url()) as client:
-        before = client.job(job["id"])
-        assert before["slices"] >= 1  # what was trained was published
-        eventually(lambda: client.job(job["id"])["progress"]["step"] > before["progress"]["step"])
-        service.stop()
-
-
-def test_a_killed_service_can_be_started_again_at_once(folder: Path) -> None:
-    with Service(folder) as service:
-        service.url()
+    with Service(folder, "--port", "0", "--sample") as service:
+        with Client(service.url()) as client:
+            assert {job["id"] for job in client.newest("jobs")} == known
+            before = client.job(job)
+            assert before["slices"] >= 1
+            eventually(lambda: client.job(job)["progress"]["step"] > before["progress"]["step"])
+        # Killed, it can be started again at once.
         service.process.kill()
         service.process.wait()
         with Service(folder) as successor:
             assert httpx.get(f"{successor.url()}/readyz").is_success
             assert not marked(service.mark)
-            successor.stop()
+            successor.stop(signal.SIGTERM)
+
+
+def the_command_line_finds_it(folder: Path, client: Client) -> None:
+    """By its folder; it trains on a file and asks the model."""
+    trained = lstmq(folder, "train", str(TUTORIAL), "--preset", "tutorial", "--name", "lesson")
+    assert client.ask("GET", f"/models/{trained.strip()}")["name"] == "lesson"
+    answer = lstmq(folder, "predict", trained.strip(), "what is capital of", "--max-tokens", "1")
+    assert "what is capital of india" in answer
+
+
+def a_second_one_is_refused(folder: Path, url: str) -> None:
+    """With the reason, and where the first is."""
+    with Service(folder) as second:
+        assert second.process.wait(timeout=PATIENCE_SECONDS) == OCCUPIED
+        assert url in second.said()
+
+
+def every_part_that_is_killed_comes_back(service: Service, client: Client) -> None:
+    """All of them together, at the same addresses."""
+    parts = ("queue", "train-1", "predict-1", "web")
+    for part in parts:
+        os.kill(service.process_of(part), signal.SIGKILL)
+    for part in parts:
+        eventually(lambda: service.said().count(f"{part:<10} ready") == 2)  # noqa: B023
+    eventually(lambda: client.readiness() == "")
+    again = client.train(client.upload(TUTORIAL)["id"], config={"preset": "tutorial"})
+    assert client.finished(again["id"])["state"] == "succeeded"
 
 
 def test_a_taken_port_is_told(folder: Path) -> None:

@@ -28,7 +28,7 @@ SHORT_SLICES = {"LSTMQ_SLICE_SECONDS": "0.5", "LSTMQ_LEASE_SECONDS": "4"}
 LONG_TRAINING = {
     "preset": "word",
     "model": {"embed_dim": 48, "hidden_dim": 96, "dropout": 0.2},
-    "training": {"epochs": 160, "batch_size": 4, "bptt": 16, "patience": None},
+    "training": {"epochs": 100, "batch_size": 4, "bptt": 16, "patience": None},
 }
 OWNER = "local"
 
