@@ -4,7 +4,8 @@ LSTMError
 ├── ConfigError       a setting was refused; `errors` says which and why
 ├── CorpusError       a text cannot be read or is of no use; `line` says where, when known
 ├── TokenizerError    a tokenizer cannot be trained, loaded or applied
-├── CheckpointError   a checkpoint or model file is corrupt, truncated or of a newer format
+├── CheckpointError   a checkpoint or model file is corrupt or truncated
+│   └── NewerFormat   a newer version wrote it; that one can read it
 ├── TrainingError     a training cannot go on; `advice` says what to try
 └── PromptError       a prompt cannot be continued
 
@@ -47,7 +48,11 @@ class TokenizerError(LSTMError):
 
 
 class CheckpointError(LSTMError):
-    """A checkpoint or model file is corrupt, truncated or of a newer format."""
+    """A checkpoint or model file cannot be used here."""
+
+
+class NewerFormat(CheckpointError):
+    """A checkpoint or model file is of a newer format than this version reads."""
 
 
 class TrainingError(LSTMError):

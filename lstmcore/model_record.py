@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstmcore.config import TrainConfig
 from lstmcore.corpus import Layout
-from lstmcore.errors import CheckpointError
+from lstmcore.errors import CheckpointError, NewerFormat
 
 FILES = ("model.safetensors", "config.json", "tokenizer.json", "README.md")
 WEIGHTS, SETTINGS, TOKENIZER, CARD = FILES
@@ -60,7 +60,7 @@ def check_version(found: object, known: int, name: str) -> None:
     if not isinstance(found, int) or found < 1:
         raise CheckpointError(f"{name} does not say which format it has.")
     if found > known:
-        raise CheckpointError(
+        raise NewerFormat(
             f"{name} was written by a newer version (format {found}; this one reads up to "
             f"{known}). Update lstmq to use it."
         )

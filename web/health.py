@@ -6,7 +6,7 @@ from web.api.serialize import respond_json
 from web.auth import current_backend
 from web.errors import Problem, render_problem
 from web.operation import Answer, about, describes
-from worker.health import readiness
+from worker.health import other_versions, readiness
 
 health = Blueprint("health", __name__)
 
@@ -24,6 +24,10 @@ class ReadyAnswer(Answer):
 
     status: str = about("That it can work.", "ready")
     checks: dict[str, str | None] = about("Each part; null: it answers.", {"redis": None})
+    other_versions: list[str] = about(
+        "Workers of another version than this web server's: right for the minutes of an upgrade.",
+        [],
+    )
 
 
 @health.get("/healthz")
@@ -37,17 +41,17 @@ def alive() -> Response:
 @describes(answers={200: ReadyAnswer}, refuses=(503,))
 def ready() -> Response:
     """200 when every part answers, else 503 with what is missing."""
-    checks = readiness(current_backend())
+    checks, others = readiness(current_backend()), other_versions(current_backend())
     missing = {part: reason for part, reason in checks.items() if reason is not None}
     if not missing:
-        return respond_json({"status": "ready", "checks": checks})
+        return respond_json({"status": "ready", "checks": checks, "other_versions": others})
     return render_problem(
         Problem(
             status=503,
             title="Not ready",
             detail="; ".join(f"{part}: {reason}" for part, reason in missing.items()),
             type="urn:problem-type:lstmq:not-ready",
-            extra={"checks": checks},
+            extra={"checks": checks, "other_versions": others},
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
     )

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from web.operation import Raw, describes
 from web.request_id import seconds_so_far
-from worker import counters
+from worker import counters, release
 from worker.backend import Backend
 from worker.census import take
 from worker.errors import Unavailable
@@ -136,7 +136,12 @@ class ServiceCollector(Collector):
             online.add_metric([queue, "busy"], busy)
             online.add_metric([queue, "idle"], len(of_queue) - busy)
             waiting.add_metric([queue], messages[queue])
-        return [_up("redis", 1), online, waiting, *_counters(counts), *_histograms(counts)]
+        others = GaugeMetricFamily(
+            "lstmq_workers_of_other_versions",
+            "Workers that are not of the web server's version.",
+            value=len(release.others(workers)),
+        )
+        return [_up("redis", 1), online, others, waiting, *_counters(counts), *_histograms(counts)]
 
 
 def _counters(counts: Mapping[str, float]) -> Iterator[Metric]:

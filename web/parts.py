@@ -129,12 +129,8 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """What every Python part is told: exactly our settings, whatever else the environment says."""
-    threads = str(settings.threads)
     return {
         **settings_environment(settings),
-        # Must be known before torch is imported.
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
         "PYTHONUNBUFFERED": "1",
         # Started as root (a container, a test machine), Celery warns at each start.
         "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore:You're running the worker"),

@@ -28,7 +28,7 @@ from worker.errors import Unavailable
 from worker.lost_asks import HELD_SECONDS, LOST, Search
 from worker.naming import new_id
 from worker.queue import ANSWER_QUESTIONS, Doorbell
-from worker.records import Json
+from worker.records import Json, as_known
 
 CONTINUE = "continue"  # prompts, with {"prompts": […], "sampling": {…}}
 
@@ -269,7 +269,7 @@ class Asks:
         pipe.lpop(ASKS, max(1, room)) if room > 0 else pipe.exists(ASKS)
         pipe.mget([_gone(ask.id) for ask in watched] or [ASKS + ":none"])
         *_, taken, gone = pipe.execute()
-        asks = [Ask(**json.loads(each)) for each in taken or ()] if room > 0 else []
+        asks = [as_known(Ask, json.loads(each)) for each in taken or ()] if room > 0 else []
         left = {ask.id for ask, mark in zip(watched, gone, strict=False) if mark}
         return asks, left
 
@@ -283,7 +283,7 @@ class Asks:
     def wait(self, seconds: float) -> Ask | None:
         """The next question as soon as there is one; None after so many seconds."""
         popped: Any = self._redis.blpop([ASKS], timeout=seconds)
-        return Ask(**json.loads(popped[1])) if popped else None
+        return as_known(Ask, json.loads(popped[1])) if popped else None
 
     def messages(self) -> int:
         """Messages that wait in the predictors' Celery queue."""

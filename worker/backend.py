@@ -39,15 +39,20 @@ class Backend:
         self.database.close()
 
 
-def open_backend(settings: Settings | None = None, *, pooled: bool = True) -> Backend:
+def open_backend(
+    settings: Settings | None = None, *, pooled: bool = True, migrate: bool = True
+) -> Backend:
     """Open everything and bring the database's tables up to date.
 
     `pooled=False` holds no database connection between uses, for a process that will fork.
+    `migrate=False` takes the tables as they are, for a part of a process that has looked already:
+    they may be a newer release's by now, beside which it goes on until it is replaced.
     """
     settings = settings or Settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.effective_database_url, pooled=pooled)
-    database.migrate()
+    if migrate:
+        database.migrate()
     doorbell = Doorbell(settings)
     return Backend(
         settings=settings,

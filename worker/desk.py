@@ -22,12 +22,13 @@ from lstmcore.together import Together
 from worker import counters
 from worker.asks import CONTINUE, Ask
 from worker.backend import Backend
-from worker.errors import NotFound, StoreError, Unavailable
+from worker.errors import NotFound, OtherVersion, StoreError, Unavailable
 from worker.fuse import Fuse
 from worker.insight_answers import answer_question
 from worker.model_cache import ModelCache
 from worker.questions import Lines, Question, error_item, internal_error_item
 from worker.records import Json
+from worker.release import understood
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +166,8 @@ class Desk:
             return
         prompts = ask.arguments["prompts"]
         try:
-            sampling = parse_sampling(ask.arguments["sampling"])
-        except LSTMError as error:
+            sampling = understood(parse_sampling, ask.arguments["sampling"])
+        except OtherVersion as error:
             self._say(ask, error_item(error))
             return
         question = self._open[ask.id] = Question(ask, prompts, sampling, len(prompts))

@@ -6,6 +6,7 @@ WorkerError
 ├── WrongState          the record does not allow this move; `state` says where it is
 ├── QuotaExceeded       the owner has reached a limit
 ├── Unavailable         a part is not reachable now; ask again after `retry_after_seconds`
+├── OtherVersion        a newer process must do this; asking it again later may succeed
 ├── NewerRecords        the records were made by a newer version: this one must not touch them
 ├── StoreError          the store does not take or give an artifact now
 │   └── Damaged         an artifact is missing or not what its record says
@@ -55,6 +56,10 @@ class Unavailable(WorkerError):
     def __init__(self, message: str, retry_after_seconds: int = 5) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class OtherVersion(WorkerError):
+    """A job's settings or checkpoint are of a newer version than this process."""
 
 
 class NewerRecords(WorkerError):

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from worker import release
 from worker.backend import Backend
 from worker.errors import StoreError, Unavailable
 
@@ -21,6 +22,14 @@ def readiness(backend: Backend) -> dict[str, str | None]:
         "train_worker": train,
         "predict_worker": predict,
     }
+
+
+def other_versions(backend: Backend) -> list[str]:
+    """Workers of another version than this process; none are known while Redis is away."""
+    try:
+        return release.others(backend.live.workers())
+    except Unavailable:
+        return []
 
 
 def _workers(backend: Backend) -> tuple[str | None, str | None, str | None]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from worker import answers, counters, events, quotas, transitions
 from worker.backend import Backend
 from worker.database import jobs, now
-from worker.errors import Damaged, LeaseLost, StoreError, Unavailable
+from worker.errors import Damaged, LeaseLost, OtherVersion, StoreError, Unavailable
 from worker.queue import QUEUES
 from worker.records import Job, JobKind, JobState, Json, Progress, StoredFile
 from worker.scheduling import line_up, next_one, runnable, served_now
@@ -224,8 +224,10 @@ def give_back(backend: Backend, owner: str, reason: str) -> Job | None:
     return job
 
 
-def postpone(backend: Backend, claim: Claim, error: StoreError | Unavailable) -> Job | None:
-    """End a lease whose slice cannot be kept through no fault of the job; it waits and tries again.
+def postpone(
+    backend: Backend, claim: Claim, error: StoreError | Unavailable | OtherVersion
+) -> Job | None:
+    """End a lease whose slice cannot be done here through no fault of the job; it tries again.
 
     Its poison count stays as it is. None when the holder held nothing any more.
     """
@@ -238,7 +240,8 @@ def postpone(backend: Backend, claim: Claim, error: StoreError | Unavailable) ->
             return None
         count = found.postponements + 1
         if count >= most and found.pending != "cancel":
-            problem = {"code": "not_stored", "message": f"tried {most} times: {error}"}
+            code = "other_version" if isinstance(error, OtherVersion) else "not_stored"
+            problem = {"code": code, "message": f"tried {most} times: {error}"}
             row = transitions.finish(
                 connection, this, state=JobState.FAILED, postponements=count, error=problem
             )

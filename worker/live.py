@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import Unavailable
-from worker.records import Json, Progress, WorkerInfo
+from worker.records import Json, Progress, WorkerInfo, as_known
 
 PREFIX = "lstmq:"
 WORKER_SECONDS = 12  # a worker that has not reported for so long is gone
@@ -129,7 +129,7 @@ class Live:
         if gone := [name for name, report in zip(names, reports, strict=True) if not report]:
             client.srem(f"{PREFIX}workers", *gone)
         return [
-            WorkerInfo(**(json.loads(report) | (json.loads(now) if now else {"job": None})))
+            as_known(WorkerInfo, json.loads(report) | (json.loads(now) if now else {"job": None}))
             for report, now in zip(reports, currents, strict=True)
             if report
         ]

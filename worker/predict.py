@@ -82,7 +82,7 @@ def raise_error(item: Json) -> NoReturn:
     """What went wrong in the predictor, as an error of this side."""
     if item["code"] == "NotFound":
         raise NotFound(item["message"])
-    if item["code"] in ("StoreError", "Damaged", "Unavailable", "internal"):
+    if item["code"] in ("StoreError", "Damaged", "Unavailable", "OtherVersion", "internal"):
         raise Unavailable(item["message"])
     raise InvalidInput(item["message"], item.get("errors") or None)
 

@@ -19,6 +19,7 @@ from worker.holding import keep_telling
 from worker.keeping import LeaseKeeper
 from worker.model_cache import ModelCache
 from worker.records import Job, JobState, Json, Progress
+from worker.release import understood
 from worker.turns import Turns
 from worker.written import Written
 
@@ -113,7 +114,8 @@ class Predictor:
 
         began = perf_counter()
         model, loaded, _ = self._models.get(identifier)
-        for piece in stream(loaded, prompt, parse_sampling(sampling), should_stop=should_stop):
+        asked = understood(parse_sampling, sampling)
+        for piece in stream(loaded, prompt, asked, should_stop=should_stop):
             if isinstance(piece, str):
                 yield {"type": "token", "text": piece}
             elif should_stop():

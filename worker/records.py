@@ -5,7 +5,8 @@ Nothing here touches a database, a queue or a tensor. A record is changed only b
 the Unix epoch by the database's clock; losses are nats a token.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -186,6 +187,14 @@ class WorkerInfo:
     threads: int
     version: str
     job_since: float | None = None  # when it took the present slice of that job, by its own clock
+    tables: str = ""  # the newest migration that its version knows
+    place: str = ""  # the cores it runs on (`cores.place`)
+
+
+def as_known(kind: type[T], told: Mapping[str, Any]) -> T:
+    """A record that another process told as JSON; what a newer version adds to it is left out."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in told.items() if name in names})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ UPDATE. `python -m worker.recovery` runs it for ever. What it does:
 5. Searches for settings (`sweeps`) go on to their next rung (`halving`).
 """
 
+import contextlib
 import logging
 import signal
 import threading
@@ -23,7 +24,7 @@ from worker import counters, delivery, events, halving, logs, retention, transit
 from worker.backend import Backend, open_backend
 from worker.clock import ClockWatch
 from worker.database import jobs, now
-from worker.errors import Unavailable
+from worker.errors import NewerRecords, StoreError, Unavailable
 from worker.queue import QUEUES
 from worker.records import JobKind, JobState
 from worker.scheduling import raise_the_waiting, runnable
@@ -31,6 +32,7 @@ from worker.scheduling import raise_the_waiting, runnable
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+BEAT = "swept"  # a file in the data folder, as old as the last sweep
 CLEANING_SECONDS = 2.0  # that a stop waits for the clean-up
 ANSWER_SECONDS = 2.5  # a worker answers a cancel or pause sooner than this
 FIRST_REMINDER_SECONDS = 10
@@ -168,7 +170,10 @@ def _announce(backend: Backend, kind: JobKind) -> int:
 def run_for_ever(backend: Backend, stop: threading.Event) -> None:
     """Sweep every second until told to stop; an unreachable part is waited for."""
     clock = ClockWatch()
+    beat = backend.settings.data_dir / BEAT
     while not stop.wait(SWEEP_SECONDS):
+        with contextlib.suppress(OSError):
+            beat.touch()
         try:
             clock.look(backend)
             done = sweep(backend)
@@ -194,7 +199,11 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    backend = open_backend()
+    try:
+        backend = open_backend()
+    except (NewerRecords, StoreError, Unavailable) as error:
+        log.error("the sweeper cannot start: %s", error)
+        raise SystemExit(1) from error
     # In threads of their own: a cancel must not wait for a large store's list, or for an address.
     beside = [
         threading.Thread(target=work, args=(backend, stop), name=name, daemon=True)

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
     train_workers: int = Field(1, ge=0, description="Training workers `lstmq up` starts.")
     predict_workers: int = Field(1, ge=0, description="Predictors `lstmq up` starts.")
-    threads: int = Field(1, ge=1, description="Torch threads a worker.")
+    threads: int = Field(1, ge=0, description="Threads a worker; 0: its share of the cores.")
     model_cache_bytes: int = Field(
         512 * MEBIBYTE, ge=0, description="Memory a predictor keeps loaded models in."
     )

@@ -15,22 +15,24 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 
 from lstmcore.config import parse_config
 from lstmcore.corpus import Corpus
 from lstmcore.encoding import trim_cache
-from lstmcore.errors import CheckpointError, LSTMError
+from lstmcore.errors import CheckpointError, LSTMError, NewerFormat
 from lstmcore.model_record import FILES
 from lstmcore.sampling import LanguageModel, load_model
 from lstmcore.training import Trainer
-from worker import datasets, leases, models, scheduling, shutdown
+from worker import cores, datasets, leases, models, scheduling, shutdown
 from worker.backend import Backend
 from worker.beats import Heart
-from worker.errors import Damaged, StoreError
+from worker.errors import Damaged, OtherVersion, StoreError
 from worker.keeping import LeaseKeeper
 from worker.meter import Meter, Pace
 from worker.records import Job, JobState, Json, StoredFile
+from worker.release import understood
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class SliceRunner:
         Raises LeaseLost when the job was taken away meanwhile, and whatever made it fail.
         """
         folder = Path(tempfile.mkdtemp(prefix="lstmq-slice-"))
+        torch.set_num_threads(cores.threads(self._backend.settings.threads, self._backend.live))
         try:
             with LeaseKeeper(self._backend, claim, self._worker, self._heart) as keeper:
                 try:
@@ -95,7 +98,6 @@ class SliceRunner:
         live = self._live.pop(job.id, None)
         if live is not None and live.slices == job.slices:
             return live
-        threads = self._backend.settings.threads
         dataset = datasets.get(self._backend, job.owner, str(job.dataset))
         corpus = datasets.load_corpus(self._backend, dataset)
         cache = None
@@ -105,9 +107,9 @@ class SliceRunner:
         resumed = self._resume(job, corpus, cache, folder, keeper)
         if resumed is not None:
             return resumed
-        config = parse_config(job.config)
+        config = understood(parse_config, job.config)
         start = self._start_model(config.init_from, folder) if config.init_from else None
-        trainer = Trainer.start(config, corpus, threads=threads, init_from=start, cache=cache)
+        trainer = Trainer.start(config, corpus, init_from=start, cache=cache)
         parameters, tokens = trainer.language_model.parameters, trainer.tokenizer.modelled_size
         sentence = f"{parameters:,} parameters, a vocabulary of {tokens:,} tokens"
         keeper.tell("log", {"level": "info", "message": sentence}, "log:start")
@@ -118,15 +120,16 @@ class SliceRunner:
     ) -> LiveTrainer | None:
         """The newest checkpoint that can be used; None when the training must begin anew.
 
-        Raises CheckpointError when one is whole but cannot be read here (written by another
-        version, say): beginning anew would throw good work away.
+        Raises OtherVersion when a newer worker wrote one, and CheckpointError when one is whole but
+        cannot be read here: beginning anew would throw good work away.
         """
         unreadable: CheckpointError | None = None
         for file in filter(None, (job.checkpoint, job.previous_checkpoint)):
             try:
                 path = self._backend.store.download(file, folder / "from.safetensors")
-                threads = self._backend.settings.threads
-                trainer = Trainer.resume(path, corpus, threads=threads, cache=cache)
+                trainer = Trainer.resume(path, corpus, cache=cache)
+            except NewerFormat as error:
+                raise OtherVersion(str(error)) from error
             except (Damaged, CheckpointError) as error:
                 if isinstance(error, CheckpointError):
                     unreadable = error

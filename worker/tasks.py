@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
 from celery import signals
 
-from worker import beats, leases, logs, shutdown
+from worker import beats, cores, leases, logs, release, shutdown
 from worker.backend import Backend, open_backend
-from worker.errors import LeaseLost, StoreError, Unavailable
+from worker.errors import LeaseLost, NewerRecords, OtherVersion, StoreError, Unavailable
 from worker.queue import ADVANCE_JOB, ANSWER_QUESTIONS, QueueName, app
 from worker.records import WorkerInfo
 
@@ -44,24 +43,27 @@ class Process:
     def open(self) -> Backend:
         """The backend of this process."""
         if self.backend is None:
-            self.backend = open_backend(pooled=self.runner is not None)
+            in_child = self.heart is not None
+            self.backend = open_backend(pooled=self.runner is not None, migrate=not in_child)
         return self.backend
 
     def slice_runner(self, worker: str) -> Any:
         """The runner of training slices; the first call takes the seconds torch takes."""
         if self.runner is None:
+            self.backend = open_backend(migrate=False)
+            cores.limit(cores.threads(self.backend.settings.threads, self.backend.live))
             from worker.slices import SliceRunner  # noqa: PLC0415 - loads torch
 
-            self.backend = open_backend()
             self.runner = SliceRunner(self.backend, worker, self.heart)
         return self.runner
 
     def predictor(self, worker: str) -> Any:
         """The predictor of this process, likewise."""
         if self.runner is None:
+            self.backend = open_backend(migrate=False)
+            cores.limit(min(self.backend.settings.threads or 1, cores.most()))
             from worker.predictions import Predictor  # noqa: PLC0415 - loads torch
 
-            self.backend = open_backend()
             self.runner = Predictor(self.backend, worker, shutdown.begun)
         return self.runner
 
@@ -97,8 +99,8 @@ def _advance(backend: Backend, runner: Any, claim: leases.Claim) -> None:
         job = runner.run(claim)
     except LeaseLost as error:
         log.warning("%s", error)
-    except (StoreError, Unavailable) as error:
-        log.warning("a slice of %s could not be kept: %s", claim.job.id, error)
+    except (StoreError, Unavailable, OtherVersion) as error:
+        log.warning("a slice of %s could not be done: %s", claim.job.id, error)
         with contextlib.suppress(Unavailable):  # then the lease runs out by itself
             leases.postpone(backend, claim, error)
     except Exception as error:
@@ -148,7 +150,11 @@ def _load_torch() -> None:
 @signals.worker_ready.connect
 def _worker_started(sender: Any, **_: Any) -> None:
     queue: QueueName = "predict" if "predict" in sender.app.amqp.queues.consume_from else "train"
-    backend = _process.open()
+    try:
+        backend = _process.open()
+    except (NewerRecords, StoreError, Unavailable) as error:
+        log.error("this worker cannot start: %s", error)
+        raise SystemExit(1) from error
     info = WorkerInfo(
         name=sender.hostname,
         queue=queue,
@@ -157,8 +163,10 @@ def _worker_started(sender: Any, **_: Any) -> None:
         started_at=time.time(),
         seen_at=time.time(),
         job=None,
-        threads=backend.settings.threads,
-        version=version("lstmq"),
+        threads=0,
+        version=release.VERSION,
+        tables=release.TABLES,
+        place=cores.place(),
     )
     threading.Thread(
         target=_report_for_ever, args=(backend, info), name="worker-report", daemon=True
@@ -174,9 +182,17 @@ def _worker_started(sender: Any, **_: Any) -> None:
 
 def _report_for_ever(backend: Backend, info: WorkerInfo) -> None:
     while not shutdown.begun():
-        backend.live.report_worker(replace(info, seen_at=time.time()))
+        # The cores may be others by now, and whoever shares them.
+        info = replace(info, seen_at=time.time(), threads=_threads(backend, info.queue))
+        backend.live.report_worker(info)
         time.sleep(REPORT_SECONDS)
     backend.live.forget_worker(info.name)
+
+
+def _threads(backend: Backend, queue: QueueName) -> int:
+    """What this process computes with now. Predictors never share: a step is too small for it."""
+    asked = backend.settings.threads
+    return cores.threads(asked if queue == "train" else asked or 1, backend.live)
 
 
 def _end_the_hung(seconds: float) -> None:

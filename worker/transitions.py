@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from worker import events, models, scheduling, webhooks
 from worker.database import answers, jobs, now
-from worker.records import Job, JobState, Json, Progress, StoredFile
+from worker.records import Job, JobState, Json, Progress, StoredFile, as_known
 
 PRIORITY_NAMES = {rank: priority for priority, rank in scheduling.PRIORITIES.items()}
 # What a row looks like while nobody works on it.
@@ -126,7 +126,7 @@ def read_job(row: "sa.Row[Any]", position: int | None = None, live: Json | None 
         finished_at=row.finished_at,
         version=row.version,
         slices=row.slices,
-        progress=Progress(**row.progress),
+        progress=as_known(Progress, row.progress),
         metrics=dict(row.metrics),
         pending=row.pending,
         error=row.error,
@@ -148,7 +148,7 @@ def with_live(job: Job, live: Json) -> Job:
     if job.state is not JobState.RUNNING or live["progress"]["step"] < job.progress.step:
         return job
     metrics = job.metrics | live["metrics"]
-    return replace(job, progress=Progress(**live["progress"]), metrics=metrics)
+    return replace(job, progress=as_known(Progress, live["progress"]), metrics=metrics)
 
 
 def file_json(file: StoredFile | None) -> Json | None:

@@ -22,6 +22,7 @@ from worker.errors import Damaged, NotFound
 from worker.keeping import LeaseKeeper
 from worker.readings import EVALUATE, parts_of
 from worker.records import Dataset, Job, JobState, Json, Progress, StoredFile
+from worker.release import understood
 
 TURN_SECONDS = 2.0
 SIDE_BY_SIDE = 16  # prompts continued together
@@ -160,7 +161,7 @@ class Batch:
     def __init__(self, backend: Backend, job: Job, text: Dataset, model: LanguageModel) -> None:
         self._backend, self._model = backend, model
         self._prompts = _prompts(datasets.load_corpus(backend, text))
-        self._sampling = parse_sampling(job.config["sampling"])
+        self._sampling = understood(parse_sampling, job.config["sampling"])
         self.total: int | None = len(self._prompts)
         self.done = job.progress.step
         self._found: list[bytes] = []

@@ -42,6 +42,10 @@ def test_a_worker_of_another_version_is_named(client: FlaskClient, backend: Back
     found = client.get("/api/v1/status").json
     assert found["ready"] is True
     assert [hands["online"] for hands in found["workers"]] == [1, 1]
-    assert found["other_versions"] == ["predict-1@here: 0.0.1", "train-1@here: 0.0.1"]
+    assert found["other_versions"] == [
+        "predict-1@here: 0.0.1, tables unknown",
+        "train-1@here: 0.0.1, tables unknown",
+    ]
+    assert client.get("/readyz").json["other_versions"] == found["other_versions"]
     assert "of another version, restart them" in "\n".join(lines(found))
     assert "Some workers run another version" in client.get("/workers").text

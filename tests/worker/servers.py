@@ -30,9 +30,13 @@ def find_postgres() -> Path | None:
 
 
 @contextmanager
-def postgres(programs: Path) -> Iterator[str]:
-    """The URL of an empty Postgres on a free port of 127.0.0.1, without its trailing database."""
-    folder = Path(tempfile.mkdtemp(prefix="lstmq-postgres-", dir=memory_folder()))
+def postgres(programs: Path, *, durable: bool = False) -> Iterator[str]:
+    """The URL of an empty Postgres on a free port of 127.0.0.1, without its trailing database.
+
+    A durable one lives on the disk and syncs it before it answers, as in earnest.
+    """
+    parent = None if durable else memory_folder()
+    folder = Path(tempfile.mkdtemp(prefix="lstmq-postgres-", dir=parent))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -44,7 +48,7 @@ def postgres(programs: Path) -> Iterator[str]:
         "unix_socket_directories": "",
         "port": port,
         "max_connections": "200",
-        "fsync": "off",  # the session's data is thrown away
+        "fsync": "on" if durable else "off",  # a session's data is thrown away
     }
     flags = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in settings.items())
     control = programs / "pg_ctl"
@@ -82,11 +86,11 @@ def _run(words: list[object], user: str | None, *, check: bool = True) -> None:
 
 
 @contextmanager
-def s3(bucket: str) -> Iterator[str]:
+def s3(bucket: str, address: str = "127.0.0.1") -> Iterator[str]:
     """The endpoint of moto's server, which speaks S3 and keeps everything in memory."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - a second that few tests need
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()

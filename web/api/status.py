@@ -1,6 +1,5 @@
 """`/status`: how the service is, in numbers that name nobody."""
 
-from importlib.metadata import version
 from typing import Literal, get_args
 
 from flask import Blueprint, Response
@@ -8,7 +7,7 @@ from flask import Blueprint, Response
 from web.api.serialize import respond_json
 from web.auth import current_backend
 from web.operation import Answer, about, describes
-from worker import census, health
+from worker import census, health, release
 from worker.backend import Backend
 from worker.errors import Unavailable
 from worker.queue import QUEUES, QueueName
@@ -56,19 +55,14 @@ def show() -> Response:
     parts = health.readiness(backend)
     alive = _alive(backend)
     answer = StatusAnswer(
-        version=version("lstmq"),
+        version=release.VERSION,
         ready=not any(parts.values()),
         parts=parts,
         queues=_queues(backend),
         workers=[_hands(queue, alive) for queue in get_args(QueueName)],
-        other_versions=[f"{worker.name}: {worker.version}" for worker in skewed(alive)],
+        other_versions=release.others(alive),
     )
     return respond_json(answer)
-
-
-def skewed(alive: list[WorkerInfo]) -> list[WorkerInfo]:
-    """The workers that run another version than this web server."""
-    return [worker for worker in alive if worker.version != version("lstmq")]
 
 
 def _alive(backend: Backend) -> list[WorkerInfo]:

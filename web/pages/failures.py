@@ -15,6 +15,10 @@ FIXES = {
         "What it learned could not be kept: the disk may be full, or the store away. Whoever runs "
         "this service can tell with lstmq verify. Then train again."
     ),
+    "other_version": (
+        "Its settings need a newer lstmq than the workers have. Whoever runs this service can "
+        "bring them up to date. Then train again."
+    ),
     "TrainingError": "Lower the learning rate or choose a smaller network, and train again.",
     "CorpusError": "Change the text or how it is read, and train again.",
     "TokenizerError": "Change how the text is cut into tokens, and train again.",

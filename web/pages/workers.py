@@ -1,14 +1,13 @@
 """`/workers`: who is alive, what they do, how much waits, and how to add more."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from flask import render_template
 
-from web.api.status import messages, skewed
+from web.api.status import messages
 from web.auth import current_backend, current_owner
 from web.pages.blueprint import pages
-from worker import census, speed, watching
+from worker import census, release, speed, watching
 from worker.errors import Unavailable
 from worker.queue import QueueName
 from worker.records import WorkerInfo
@@ -47,8 +46,9 @@ def worker_list() -> str:
     return render_template(
         "workers.html",
         workers=alive,
-        version=version("lstmq"),
-        others=skewed(alive or []),
+        version=release.VERSION,
+        tables=release.TABLES,
+        others=release.others(alive or []),
         own=own,
         lately=lately,
         lines=_lines(),
