@@ -18,7 +18,10 @@ RUN pip --python /opt/lstmq/bin/python install -r /build/requirements/web.txt
 
 FROM web-packages AS worker-packages
 COPY requirements/all.txt /build/requirements/
-RUN pip --python /opt/lstmq/bin/python install -r /build/requirements/all.txt
+# What only builds or tests torch is 190 MB.
+RUN pip --python /opt/lstmq/bin/python install -r /build/requirements/all.txt \
+ && cd /opt/lstmq/lib/python3.*/site-packages/torch \
+ && find bin -type f ! -name torch_shm_manager -delete && rm -rf test include
 
 FROM web-packages AS wheel
 COPY pyproject.toml README.md /build/

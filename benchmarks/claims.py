@@ -1,12 +1,13 @@
 """How many slices a second the records and the queue can carry, and what gives out first. No torch.
 
-    python -m benchmarks.claims --redis redis://127.0.0.1:6379/0
-    python -m benchmarks.claims --database postgresql://postgres@127.0.0.1/scratch --redis …
+    python -m benchmarks.claims
+    python -m benchmarks.claims --redis redis://… --database postgresql://…
 
 Up to eight processes do what workers do around a slice (claim, look for wishes, renew once, tell
 one event, publish, ring for the next) as fast as they can, on many waiting jobs of many owners. A
 worker whose slices last 20 s needs a twentieth of a slice a second: the table says for how many
-workers the rate would do. A database that is named is emptied first.
+workers the rate would do, and which processes used the cores meanwhile. Without addresses it
+starts a Redis and a Postgres of its own, which sync the disk. A database that is named is emptied.
 """
 
 import argparse
@@ -15,39 +16,64 @@ import resource
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from benchmarks.queue_scale import empty, fill, one_slice, print_line
+import redis
+
+from benchmarks.queue_scale import empty, fill, one_slice
+from benchmarks.real_servers import (
+    disk_seconds,
+    postgres_server,
+    processor_seconds,
+    redis_server,
+)
 from worker.backend import open_backend
 from worker.settings import Settings
 
 PROCESSES = (1, 2, 4, 8)
 SLICE_SECONDS = 20
+COLUMNS = (
+    *("processes", "slices/s", "ms a slice", "clients CPU", "database CPU", "Redis CPU"),
+    *("cores busy", "disk busy", "20 s workers"),
+)
 
 
 def main() -> None:
-    """Print one line for each number of processes."""
+    """Print a table for each database."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--database", default="", help="SQLAlchemy URL; empty: SQLite")
-    parser.add_argument("--redis", required=True, help="URL of a Redis that may be emptied")
+    parser.add_argument("--database", help="SQLAlchemy URL; else SQLite, then one of its own")
+    parser.add_argument("--redis", help="URL of a Redis that may be emptied")
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs that wait")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     given = parser.parse_args()
+    with ExitStack() as stack:
+        queue = given.redis or stack.enter_context(redis_server())
+        databases = {"as named": given.database} if given.database else {"SQLite": ""}
+        if not given.database:
+            databases["Postgres, fsync on"] = stack.enter_context(postgres_server())
+        for name, database in databases.items():
+            sys.stdout.write(f"\n{name}; CPU in milliseconds a slice\n")
+            table(database, queue, given.jobs, given.seconds)
+
+
+def table(database: str, queue: str, jobs: int, seconds: float) -> None:
+    """Every number of processes on one database."""
     with tempfile.TemporaryDirectory(prefix="lstmq-bench-") as folder:
         settings: dict[str, Any] = {
             "data_dir": Path(folder),
-            "database_url": given.database,
-            "redis_url": given.redis,
+            "database_url": database,
+            "redis_url": queue,
         }
         with closing(open_backend(Settings(**settings))) as backend:
             empty(backend)
-            fill(backend, given.jobs, given.jobs)
-        head = ("slices/s", "ms a slice", "client CPU ms", "machine busy", "20 s workers")
-        print_line("processes", *head)
+            fill(backend, jobs, jobs)
+        print_line(*COLUMNS)
         for count in PROCESSES:
-            measure(settings, count, given.seconds)
+            with redis.Redis.from_url(queue) as server:
+                server.flushall()
+            measure(settings, count, seconds)
 
 
 def measure(settings: dict[str, Any], count: int, seconds: float) -> None:
@@ -60,21 +86,32 @@ def measure(settings: dict[str, Any], count: int, seconds: float) -> None:
     for worker in workers:
         worker.start()
     start.wait()
-    before, began = busy_seconds(), time.monotonic()
+    before, began = used_seconds(settings["data_dir"]), time.monotonic()
     done = [results.get() for _ in workers]
     took = time.monotonic() - began
-    busy = (busy_seconds() - before) / (took * multiprocessing.cpu_count())
+    used = [new - old for new, old in zip(used_seconds(settings["data_dir"]), before, strict=True)]
     for worker in workers:
         worker.join()
-    slices, cpu = sum(one[0] for one in done), sum(one[1] for one in done)
-    rate = slices / seconds
+    slices, clients = sum(one[0] for one in done), sum(one[1] for one in done)
+    busy, database, queue, disk = used
     print_line(
         str(count),
-        f"{rate:,.0f}",
+        f"{slices / seconds:,.0f}",
         f"{1000 * seconds * count / slices:.1f}",
-        f"{1000 * cpu / slices:.1f}",
-        f"{busy:.0%}",
-        f"{rate * SLICE_SECONDS:,.0f}",
+        *(f"{1000 * each / slices:.1f}" for each in (clients, database, queue)),
+        f"{busy / (took * multiprocessing.cpu_count()):.0%}",
+        f"{disk / took:.0%}",
+        f"{slices / seconds * SLICE_SECONDS:,.0f}",
+    )
+
+
+def used_seconds(folder: Path) -> tuple[float, float, float, float]:
+    """So far: of all cores, by Postgres, by Redis, and of the disk (Linux)."""
+    return (
+        busy_seconds(),
+        processor_seconds("postgres"),
+        processor_seconds("redis-server"),
+        disk_seconds(folder),
     )
 
 
@@ -104,6 +141,12 @@ def busy_seconds() -> float:
         return 0.0
     user, nice, system, _idle, _iowait, irq, softirq = (int(field) for field in fields[:7])
     return (user + nice + system + irq + softirq) / 100
+
+
+def print_line(*cells: str) -> None:
+    """One line of a table."""
+    sys.stdout.write("".join(f"{cell:>14}" for cell in cells) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.compose.deployment import ROOT, Deployment
+from tests.compose.deployment import ROOT, Deployment, docker
+from tests.compose.hardening import assert_hardened
+from tests.processes import eventually
 from web.client import Client, Json
 
 pytestmark = pytest.mark.timeout(900)
@@ -17,7 +20,6 @@ JOBS, WORKERS = 30, 3
 PROSE = "the cat sat on the mat, and the dog lay by the door of the house.\n" * 60
 CONFIG = {"preset": "char", "model": {"hidden_dim": 32, "layers": 1}, "training": {"epochs": 6}}
 CLIENTS = ROOT / ".venv" / "clients"
-POSTGRES = "postgres:17-alpine"
 
 
 def submit(client: Client, count: int, config: Json) -> list[str]:
@@ -66,6 +68,34 @@ def test_scaling_down_in_the_middle_loses_nothing_and_up_again_helps(
         assert not any("lost" in message for message in told)
 
 
+def test_threads_are_shared_among_workers_and_bounded_by_a_container(
+    deployment: Deployment, tag: str
+) -> None:
+    cores = len(os.sched_getaffinity(0))
+    for limit, most in (((), cores), (("--cpus", "1.5"), 1), (("--cpuset-cpus", "0"), 1)):
+        code = "from worker import cores; print(cores.most())"
+        run = ("run", "--rm", *limit, f"lstmq-worker:{tag}", "python", "-c", code)
+        assert int(docker(*run)) == most
+    try:
+        deployment.settings["LSTMQ_THREADS"] = "0"
+        deployment.compose("up", "-d", "--wait", "--no-build", "--scale", "worker=2", "worker")
+        eventually(lambda: reported(deployment) == [max(1, cores // 2)] * 2, seconds=30)
+        deployment.settings |= {"LSTMQ_WORKER_CPUS": "1", "LSTMQ_THREADS": "64"}
+        deployment.compose("up", "-d", "--wait", "--no-build", "--scale", "worker=2", "worker")
+        eventually(lambda: reported(deployment) == [1, 1], seconds=30)
+    finally:
+        for name in ("LSTMQ_THREADS", "LSTMQ_WORKER_CPUS"):
+            deployment.settings.pop(name, None)
+        deployment.scale(worker=WORKERS)
+
+
+def reported(deployment: Deployment) -> list[int]:
+    """The threads that training workers say they compute with."""
+    bearer = {"Authorization": f"Bearer {deployment.key}"}
+    found = httpx.get(f"{deployment.url}/api/v1/workers", headers=bearer).json()["data"]
+    return [worker["threads"] for worker in found if worker["queue"] == "train"]
+
+
 @pytest.mark.parametrize("version", ["1.30.0", "3.54.0"])
 def test_openai_clients_old_and_new_from_the_host(
     deployment: Deployment, tmp_path: Path, version: str
@@ -95,41 +125,41 @@ def test_log_lines_lead_from_a_request_to_its_slices(deployment: Deployment) -> 
     assert requests
 
 
-@pytest.fixture(scope="module")
-def on_postgres(tmp_path_factory: pytest.TempPathFactory, deployment: Deployment) -> Deployment:
-    """The same images with their records in Postgres; the first deployment makes room."""
-    known = subprocess.run(
-        ["docker", "image", "inspect", POSTGRES], capture_output=True, check=False
-    )
-    pulled = (
-        known.returncode == 0
-        or (
-            subprocess.run(["docker", "pull", "-q", POSTGRES], capture_output=True, check=False)
-        ).returncode
-        == 0
-    )
-    if not pulled:
-        stand_in = ROOT / "tests" / "compose" / "postgres.Dockerfile"
-        build = ["docker", "build", "-q", "-t", POSTGRES, "-f", str(stand_in), str(stand_in.parent)]
-        subprocess.run(build, check=True, capture_output=True)
-    made = Deployment(tmp_path_factory.mktemp("on-postgres"))
-    found = re.search(r"^POSTGRES_PASSWORD=(\S+)", made.secrets.read_text(), re.MULTILINE)
-    assert found
-    url = f"postgresql://lstmq:{found[1]}@postgres/lstmq"
-    made.settings = {"LSTMQ_DATABASE_URL": url, "COMPOSE_PROFILES": "postgres"}
-    return made
-
-
-def test_the_postgres_profile_keeps_everything_over_a_restart(on_postgres: Deployment) -> None:
+def test_the_postgres_profile_keeps_everything_over_a_restart(
+    deployment: Deployment, tag: str, tmp_path: Path
+) -> None:
+    on_postgres = Deployment(tmp_path, tag)
+    on_postgres.on_postgres()
     try:
         on_postgres.compose("up", "-d", "--wait", "--no-build")
         with Client(on_postgres.url, on_postgres.key) as client:
             [job] = submit(client, 1, CONFIG)
             assert client.finished(job)["state"] == "succeeded"
+            assert_a_training_survives_without_records(on_postgres, client)
             on_postgres.compose("down")
             on_postgres.compose("up", "-d", "--wait", "--no-build")
             assert client.job(job)["state"] == "succeeded"
         code = "from worker.settings import Settings; print(Settings().effective_database_url[:10])"
         assert on_postgres.inside("worker", code) == "postgresql"
+        assert_hardened(on_postgres)
     finally:
-        on_postgres.compose("down", "-v")
+        on_postgres.down()
+
+
+def assert_a_training_survives_without_records(on_postgres: Deployment, client: Client) -> None:
+    """The database is away for longer than a lease; what is missing is said meanwhile."""
+    [job] = submit(client, 1, CONFIG | {"training": {"epochs": 200}})
+    while not client.job(job)["progress"]["step"]:
+        time.sleep(0.2)
+    on_postgres.compose("stop", "postgres")
+    ready = httpx.get(f"{on_postgres.url}/readyz")
+    assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert ready.json()["checks"]["database"]
+    bearer = {"Authorization": f"Bearer {on_postgres.key}"}
+    refused = httpx.get(f"{on_postgres.url}/api/v1/jobs", headers=bearer)
+    assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert refused.headers["Retry-After"]
+    time.sleep(25)
+    on_postgres.compose("start", "postgres")
+    on_postgres.scale()
+    assert client.finished(job)["state"] == "succeeded"
