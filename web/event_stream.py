@@ -36,7 +36,7 @@ def messages(chunks: Iterable[bytes]) -> Iterator[Json]:
             raise _unreadable()
 
 
-def story(client: Client, identifier: str, after: int = 0) -> Iterator[Json]:
+def story(client: Client, identifier: str, after: int | str = 0) -> Iterator[Json]:
     """What happens to a job until its end: kept events in order, and progress in between.
 
     Connects again after the last event seen when the line breaks. Raises ApiError when the service
@@ -52,7 +52,7 @@ def story(client: Client, identifier: str, after: int = 0) -> Iterator[Json]:
                     return
                 for event in messages(response.iter_bytes()):
                     patience.renew()
-                    after = max(after, event.get("id") or 0)
+                    after = event.get("id") or after
                     yield event
         except ApiError as error:
             patience.wait(error)

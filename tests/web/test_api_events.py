@@ -171,6 +171,7 @@ def test_what_a_prediction_writes_is_followed_and_told_again(
     expected = [result["completions"][0]["text"] for result in results]
     assert texts_of(live) == expected
     assert sum(event["type"] == "token" for _, event in live) >= len(PROMPTS)
+    assert all(event["id"] == at for at, event in live if event["type"] == "token")
     # Afterwards it is the same story; behind any of its events goes on what came after that one.
     whole = [(at, event) for at, event in live if event["type"] != "progress"]
     assert events_of(client.get(address, headers=STREAM).text) == whole

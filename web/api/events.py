@@ -146,8 +146,8 @@ class Following:
         """What was written since."""
         for piece in self._backend.live.pieces(self._job.id, self._piece) if self._has_text else ():
             self._piece += 1
-            event = EventAnswer(id=None, type="token", at=None, data=piece)
-            yield frame(event, str(Place(self._event, self._piece)))
+            place = str(Place(self._event, self._piece))
+            yield frame(EventAnswer(id=place, type="token", at=None, data=piece), place)
 
 
 def _progress(job: Job) -> EventAnswer:

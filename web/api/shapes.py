@@ -194,9 +194,8 @@ class JobAnswer(Answer):
 class EventAnswer(Answer):
     """Something that happened to a job."""
 
-    id: int | None = about(
-        "What `after` and `Last-Event-ID` take; null: it is not kept. In a stream `token` events "
-        "have a place as their `id:`, too.",
+    id: int | str | None = about(
+        "What `after` and `Last-Event-ID` take, of a `token` only the second; null: not kept.",
         17,
     )
     type: Literal["state", "progress", "metrics", "sample", "slice", "log", "token"] = about(
