@@ -32,7 +32,7 @@ def main(file: Path) -> None:
             assert event.data.id == said["data"]["id"]
             assert event.data.id.startswith("ftjob-")
             assert type(event).__name__.startswith("FineTuningJob"), type(event)
-        refused(client, body.replace("job", "jab", 1), headers)
+        refused(client, body + " ", headers)
         refused(client, body, headers | {"webhook-timestamp": str(said["created_at"] - 3600)})
         refused(client, body, headers | {"webhook-id": "msg-another"})
         refused(client, body, headers, secret="whsec_" + "A" * 44)
