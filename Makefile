@@ -43,7 +43,7 @@ $(VENV)/clients/%/installed: | $(BIN)/python
 	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install openai==$* $(if $(filter 1.30.0,$*),'httpx<0.28')
 	@touch $@
 
-test-api: $(VENV)/installed-dev ## schemathesis: every answer of the API is one that its document describes
+test-api: $(VENV)/installed-dev ## every answer of the API is described (schemathesis), every sentence about it true
 	@$(BIN)/python -m pytest -q tests/api
 
 test-compose: $(VENV)/installed-dev $(VENV)/clients/1.30.0/installed $(VENV)/clients/3.54.0/installed ## build the images, bring them up, train a job, take them down
