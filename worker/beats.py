@@ -43,6 +43,11 @@ def silent(seconds: float) -> list[int]:
     return found
 
 
+def working() -> bool:
+    """In the parent: whether any child has something to do."""
+    return any(_SLOT.unpack_from(_memory, at * _SLOT.size)[0] for at in range(_SLOTS))
+
+
 def end(pid: int) -> None:
     """Kill a child that is stuck; also one that is stopped."""
     for index in range(_SLOTS):

@@ -8,6 +8,7 @@ it starts, so that the first request need not wait for it.
 import contextlib
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
 from celery import signals
 
-from worker import beats, cores, leases, logs, release, shutdown
+from worker import beats, cores, guard, leases, logs, release, shutdown
 from worker.backend import Backend, open_backend
 from worker.errors import LeaseLost, NewerRecords, OtherVersion, StoreError, Unavailable
 from worker.queue import ADVANCE_JOB, ANSWER_QUESTIONS, QueueName, app
@@ -28,7 +29,8 @@ from worker.records import WorkerInfo
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 3.0
-PRELOAD_SECONDS = 5.0
+PRELOAD_SECONDS = STAND_IN_SECONDS = 5.0
+LAST_SECONDS = 15.0  # that a worker which hears nothing is given to stop by itself
 HUNG = "the training process took no step for too long (LSTMQ_HANG_SECONDS) and was ended"
 
 
@@ -38,6 +40,8 @@ class Process:
     backend: Backend | None = None
     hung: bool = False  # the child that is about to be missed was ended by us
     heart: beats.Heart | None = None  # of a pool's child
+    ear: guard.Ear | None = None  # of the process that takes the messages
+    working: bool = False  # on a task, in this very process
     runner: Any = None  # SliceRunner or Predictor: importing either loads torch
 
     def open(self) -> Backend:
@@ -138,13 +142,19 @@ def _child_started(**_: Any) -> None:
     _process.heart.rest()  # whatever a dead child left in its place
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    threading.Thread(target=_load_torch, name="preload", daemon=True).start()
+    threading.Thread(target=_beside_the_work, name="beside", daemon=True).start()
 
 
-def _load_torch() -> None:
-    """In a pool's child with nothing to do: whoever comes next need not wait for it."""
+def _beside_the_work() -> None:
+    """In a pool's child: whoever comes next need not wait for torch, and somebody always sweeps."""
     time.sleep(PRELOAD_SECONDS)  # a short life, and others that start, are not burdened
+    backend = open_backend(pooled=False, migrate=False)
+    cores.limit(cores.threads(backend.settings.threads, backend.live))
     import worker.slices  # noqa: F401, PLC0415 - for its effect
+
+    while True:
+        time.sleep(STAND_IN_SECONDS)
+        guard.stand_in(backend)
 
 
 @signals.worker_ready.connect
@@ -168,9 +178,8 @@ def _worker_started(sender: Any, **_: Any) -> None:
         tables=release.TABLES,
         place=cores.place(),
     )
-    threading.Thread(
-        target=_report_for_ever, args=(backend, info), name="worker-report", daemon=True
-    ).start()
+    for work, arguments in ((_report_for_ever, (backend, info)), (_listen, (backend, queue))):
+        threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
     if queue == "train":
         seconds = backend.settings.hang_seconds
         threading.Thread(
@@ -193,6 +202,33 @@ def _threads(backend: Backend, queue: QueueName) -> int:
     """What this process computes with now. Predictors never share: a step is too small for it."""
     asked = backend.settings.threads
     return cores.threads(asked if queue == "train" else asked or 1, backend.live)
+
+
+def _listen(backend: Backend, queue: QueueName) -> None:
+    """End this worker when it is deaf: another one is started in its place."""
+    _process.ear = guard.Ear(backend, queue, lambda: _process.working or beats.working())
+    while not _process.ear.is_deaf():
+        time.sleep(REPORT_SECONDS)
+    log.error("messages wait and none is taken: this worker ends")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_SECONDS)
+    os._exit(os.EX_TEMPFAIL)
+
+
+@signals.task_received.connect
+def _message_taken(**_: Any) -> None:
+    if _process.ear is not None:
+        _process.ear.heard()
+
+
+@signals.task_prerun.connect
+def _task_begun(**_: Any) -> None:
+    _process.working = True
+
+
+@signals.task_postrun.connect
+def _task_ended(**_: Any) -> None:
+    _process.working = False
 
 
 def _end_the_hung(seconds: float) -> None:
