@@ -1,4 +1,6 @@
-"""A database whose clock is set back: nothing waits for as long as it jumped."""
+"""Clocks that are wrong: a worker's decides nothing, the database's holds nothing up for long."""
+
+import time
 
 import pytest
 
@@ -110,3 +112,23 @@ def test_nothing_is_mended_where_nothing_is_wrong(
     before = records.rows()
     assert ClockWatch().look(backend) == 0
     assert records.rows() == before
+
+
+@pytest.mark.parametrize("hours", [-26, 26])
+def test_a_workers_wrong_clock_decides_nothing(
+    backend: Backend, submit: Submit, records: Records, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    right = time.time
+    submit()
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time", lambda: right() + hours * HOUR)
+        claim = claimed(backend)
+        leases.renew(backend, claim, claim.job.progress, {})
+        left = remaining(records, claim.job.id, "lease_until")
+        assert 0 < left <= backend.settings.lease_seconds
+    assert recovery.sweep(backend).recovered == 0
+    assert leases.publish(backend, claim, more()).slices == 1
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time", lambda: right() + hours * HOUR)
+        claimed(backend)  # at once: nothing waits for another machine's clock
+        assert recovery.sweep(backend).recovered == 0

@@ -26,7 +26,7 @@ from tests.worker.conftest import LINES
 from tests.worker.protocol_records import Records
 from worker import clock, datasets, jobs, leases, recovery, submissions
 from worker.backend import Backend
-from worker.errors import LeaseLost, NotFound, WrongState
+from worker.errors import LeaseLost, NotFound, StoreError, WrongState
 from worker.leases import Claim, Publication
 from worker.records import FINAL_STATES, Job, JobState, Json, Priority, Progress, StoredFile
 
@@ -216,6 +216,21 @@ class Protocol(RuleBasedStateMachine):
             assert given.state is JobState.CANCELLED
         elif asked == "pause":
             assert given.state in (JobState.PAUSED, JobState.FAILED)
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def store_is_away(self, data: st.DataObject) -> None:
+        """What was trained cannot be kept; its worker lives and believes it holds the job still."""
+        claim = self.one_of_the_living(data)
+        holds, asked = self.holds(claim), self.records.pending(claim.job.id)
+        waiting = leases.postpone(self.backend, claim, StoreError("the disk is full"))
+        if not holds:
+            assert waiting is None, "a zombie ended the lease of its heir"
+            return
+        assert waiting is not None
+        expected = {"cancel": JobState.CANCELLED, "pause": JobState.PAUSED}
+        assert waiting.state is expected.get(asked or "", JobState.QUEUED)
+        assert waiting.attempts == claim.job.attempts
 
     # -- time and the sweep -----------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Artifacts: written once, checked at every read, in a folder as on S3."""
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -143,3 +144,20 @@ def test_a_store_that_is_away_says_so_in_time_and_in_one_line(
         store.put("a/1", b"x")
     assert time.monotonic() - began < 10
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_what_cannot_be_written_whole_leaves_nothing(tmp_path: Path, as_file: bool) -> None:
+    """No file may grow beyond a megabyte: what a full disk does, without being root."""
+    store, data = ArtifactStore((tmp_path / "store").as_uri()), bytes(4_000_000)
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.put("a/1", source if as_file else data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+    store.put("a/1", data)
