@@ -46,7 +46,7 @@ $(VENV)/clients/%/installed: | $(BIN)/python
 test-api: $(VENV)/installed-dev ## every answer of the API is described (schemathesis), every sentence about it true
 	@$(BIN)/python -m pytest -q tests/api
 
-test-compose: $(VENV)/installed-dev $(VENV)/clients/1.30.0/installed $(VENV)/clients/3.54.0/installed ## build the images, bring them up, train a job, take them down
+test-compose: $(VENV)/installed-dev $(VENV)/clients/1.30.0/installed $(VENV)/clients/3.54.0/installed ## the containers: jobs, kills, scaling, an upgrade, backups, many hosts
 	@$(BIN)/python -m pytest -q -s tests/compose
 
 test-hostile: $(VENV)/installed-dev ## slow clients, dropped connections and broken uploads
