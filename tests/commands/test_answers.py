@@ -2,10 +2,13 @@
 
 import json
 import socket
+import subprocess
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from tests.commands.running import done, lstmq
 from tests.web.test_api_predict import item, predictor
 from web import client as web_client
 from web import create_app
+from web.commands.sources import send
 from web.commands.terminal import print_table
 from worker import keys
 from worker.backend import Backend
@@ -24,6 +28,7 @@ from worker.settings import Settings
 
 __all__ = ["predictor"]
 
+LARGE = 16 << 20  # bytes
 TUTORIAL = ("--preset", "tutorial", "--no-wait")
 
 
@@ -42,6 +47,23 @@ def stranger() -> Iterator[str]:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<h1>Hello</h1>")
+
+        def do_POST(self) -> None:
+            """Read a body of either kind and say how long it was."""
+            size = 0
+            if length := self.headers["Content-Length"]:
+                left = int(length)
+                while left:
+                    left -= len(self.rfile.read(min(left, 1 << 16)))
+                size = int(length)
+            else:
+                while part := int(self.rfile.readline(), 16):
+                    size += len(self.rfile.read(part))
+                    self.rfile.readline()
+                self.rfile.readline()
+            self.send_response(201)
+            self.end_headers()
+            self.wfile.write(json.dumps({"size": size}).encode())
 
         def log_message(self, *_: object) -> None: ...
 
@@ -99,6 +121,24 @@ def test_an_upload_that_is_too_large_is_refused_with_the_limit(
             assert refused.exit_code == 2, refused.output
             assert "bytes" in refused.stderr
     app.extensions["lstmq"].close()
+
+
+def test_no_upload_is_ever_in_memory(
+    stranger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large.txt"
+    with large.open("wb") as file:
+        file.truncate(LARGE)
+    with subprocess.Popen(["cat", str(large)], stdout=subprocess.PIPE) as cat:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=cat.stdout))
+        with web_client.Client(stranger) as client:
+            for source in (str(large), "-"):
+                tracemalloc.start()
+                sent = send(client, "datasets", source, {})
+                _, peak = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+                assert LARGE < sent["size"] < LARGE + 1000
+                assert peak < LARGE / 8
 
 
 def test_texts_come_from_files_pipes_and_what_is_stored(url: str, text: Path) -> None:
