@@ -78,8 +78,11 @@ def row(records: Backend) -> Any:
 
 
 def worker_of(records: Backend) -> int | None:
-    """The process of the worker that says it works."""
-    return next((each.pid for each in records.live.workers() if each.job), None)
+    """The process of the worker that holds the job."""
+    holder = row(records).lease_owner or ""
+    return next(
+        (each.pid for each in records.live.workers() if holder.endswith(f"@{each.name}")), None
+    )
 
 
 def kill_child(worker: int) -> None:

@@ -53,6 +53,7 @@ def make_app(settings: Settings) -> Celery:
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_lost_wait=0.1,  # for a dead child's result: there is none to come
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={

@@ -142,6 +142,7 @@ class Level:
         self._turn = {owner: turn for turn, (owner, _) in enumerate(turns)}
         self._ordered = sorted(self._counts)
         self._sums = [0, *accumulate(self._ordered)]
+        self._once_more: dict[int, list[int]] = {}
         self.jobs = self._sums[-1]
 
     def knows(self, owner: str) -> bool:
@@ -156,8 +157,10 @@ class Level:
         """
         few = bisect_left(self._ordered, rank)  # owners who run out of jobs before
         turns_had = self._sums[few] + rank * (len(self._ordered) - few)
-        once_more = sum(map(rank.__lt__, self._counts[: self._turn[owner]]))
-        return self.ahead + turns_had + once_more + 1
+        if rank not in self._once_more:
+            have_more = map(rank.__lt__, self._counts)
+            self._once_more[rank] = list(accumulate(have_more, initial=0))
+        return self.ahead + turns_had + self._once_more[rank][self._turn[owner]] + 1
 
 
 class Places:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 3.0
 PRELOAD_SECONDS = STAND_IN_SECONDS = 5.0
+LOOK_SECONDS = 0.5
 LAST_SECONDS = 15.0  # that a worker which hears nothing is given to stop by itself
 HUNG = "the training process took no step for too long (LSTMQ_HANG_SECONDS) and was ended"
 
@@ -181,6 +182,8 @@ def _worker_started(sender: Any, **_: Any) -> None:
     for work, arguments in ((_report_for_ever, (backend, info)), (_listen, (backend, queue))):
         threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
     if queue == "train":
+        if sender.hub is not None:  # the pool itself looks for dead children every five seconds
+            sender.hub.call_repeatedly(LOOK_SECONDS, sender.pool._pool.maintain_pool)
         seconds = backend.settings.hang_seconds
         threading.Thread(
             target=_end_the_hung, args=(seconds,), name="worker-watch", daemon=True
