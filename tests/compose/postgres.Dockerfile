@@ -2,7 +2,8 @@
 FROM debian:bookworm-slim
 RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends postgresql >/dev/null \
  && rm -rf /var/lib/apt/lists/* /var/lib/postgresql/* \
- && install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data
+ && install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data \
+ && chmod 3777 /run/postgresql
 ENV PATH=/usr/lib/postgresql/15/bin:$PATH
 RUN printf '%s\n' '#!/bin/sh' 'set -e' 'cd /var/lib/postgresql/data' \
     'if [ ! -s PG_VERSION ]; then' \
