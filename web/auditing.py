@@ -6,7 +6,7 @@ from flask import Flask, Response, current_app, g, request
 
 from web.auth import SIGN_IN_ENDPOINTS, current_backend
 from web.request_id import current_request_id
-from web.roles import changes_something
+from web.roles import SAFE_METHODS, changes_something
 from worker import audit
 from worker.errors import Unavailable
 
@@ -14,29 +14,42 @@ DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def keep_audit(app: Flask) -> None:
-    """Note changes and refusals after they were answered; other mistakes changed nothing."""
+    """Note changes and refusals after they were answered; other mistakes changed nothing.
+
+    What is accepted is noted in the transaction that accepts it (`worker.audit.add`).
+    """
+
+    @app.before_request
+    def begin() -> None:
+        g.deed = None if request.method in SAFE_METHODS else _deed()
+        audit.begin(g.deed)
 
     @app.after_request
     def note(response: Response) -> Response:
         done = response.status_code < HTTPStatus.BAD_REQUEST and changes_something(app)
         denied = response.status_code in DENIED and _has_said_who()
-        if done or denied:
+        begun: audit.Deed | None = g.pop("deed", None)
+        audit.begin(None)
+        if (done or denied) and not (begun and begun.noted):
             _note(response)
         return response
 
 
-def _note(response: Response) -> None:
+def _deed() -> audit.Deed:
     caller = g.get("caller")
+    return audit.Deed(
+        owner=caller.owner if caller else "",
+        key=caller.key if caller else "",
+        action=request.endpoint or request.path,
+        address=request.remote_addr or "",
+        request=current_request_id(),
+    )
+
+
+def _note(response: Response) -> None:
     try:
         audit.note(
-            current_backend(),
-            owner=caller.owner if caller else "",
-            key=caller.key if caller else "",
-            action=request.endpoint or request.path,
-            target=_target(response),
-            status=response.status_code,
-            address=request.remote_addr or "",
-            request=current_request_id(),
+            current_backend(), _deed(), target=_target(response), status=response.status_code
         )
     except Unavailable:
         # The change was made and is answered; that nobody could write it down must be seen.

@@ -7,7 +7,8 @@ clock matters.
 """
 
 import fcntl
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,10 @@ class Database:
         self.engine = sa.create_engine(self.url, **options)
         self._compiled: dict[sa.Select[Any], Any] = {}
         self._writer = self.engine.execution_options(lstmq_writes=True)
-        if self.url.get_backend_name() == "sqlite":
+        # A process that forks has no such lock: its child could inherit it held by nobody.
+        is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._turn = threading.Lock() if is_sqlite and pooled else None
+        if is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         else:
@@ -122,8 +126,24 @@ class Database:
 
         Raises Unavailable when the records cannot be reached or stay locked.
         """
-        with _reachable(), self._writer.begin() as connection:
+        with _reachable(), self._turn_to_write(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        """One writer of this process after the other.
+
+        SQLite's own waiting is sleeping, ever longer: whoever has waited longest is served last.
+        """
+        if self._turn is None:
+            yield
+        elif self._turn.acquire(timeout=LOCK_SECONDS):
+            try:
+                yield
+            finally:
+                self._turn.release()
+        else:
+            raise Unavailable("the records cannot be reached: another writer keeps them locked")
 
     def look(self, statement: "sa.Select[Any]", **values: Any) -> tuple[Any, ...] | None:
         """The first row of a statement made once and asked often; values as the driver has them.
@@ -206,6 +226,14 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT, which SQL's own does not and both databases spell alike."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
+
+
+def made_once(make: "Callable[[Callable[[sa.Table], Any]], Any]") -> dict[str, Any]:
+    """The same, by the dialect's name, of a statement that is run so often that it is made once.
+
+    Making a statement takes as long as running it.
+    """
+    return {"sqlite": make(sqlite.insert), "postgresql": make(postgresql.insert)}
 
 
 def one_at_a_time(connection: sa.Connection, what: str) -> None:

@@ -95,11 +95,17 @@ def _check_size(backend: Backend, data: bytes | IO[bytes]) -> None:
         )
 
 
+# Made once: making a statement takes as long as running it.
+_ONE = sa.select(TABLE).where(
+    TABLE.c.id == sa.bindparam("identifier", type_=sa.String),
+    TABLE.c.owner == sa.bindparam("owner", type_=sa.String),
+)
+
+
 def get(backend: Backend, owner: str, identifier: str) -> Dataset:
     """One dataset of this owner. Raises NotFound."""
-    query = sa.select(TABLE).where(TABLE.c.id == identifier, TABLE.c.owner == owner)
     with backend.database.reading() as connection:
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(_ONE, {"identifier": identifier, "owner": owner}).one_or_none()
     if row is None:
         raise NotFound(f"there is no dataset {identifier}")
     return _read(row)

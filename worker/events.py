@@ -14,15 +14,21 @@ from worker.backend import Backend
 from worker.records import Event, Json
 
 TABLE = database.events
+_APPEND = database.made_once(
+    lambda insert: (
+        insert(TABLE)
+        .values(at=database.now())
+        .on_conflict_do_nothing(index_elements=["job", "key"])
+    )
+)
 
 
 def append(
     connection: sa.Connection, job: str, kind: str, data: Json, key: str | None = None
 ) -> None:
     """Add an event within the caller's transaction."""
-    insert = database.insert(connection, TABLE)
-    row = {"job": job, "type": kind, "at": database.now(), "data": data, "key": key}
-    connection.execute(insert.values(**row).on_conflict_do_nothing(index_elements=["job", "key"]))
+    row = {"job": job, "type": kind, "data": data, "key": key}
+    connection.execute(_APPEND[connection.dialect.name], row)
 
 
 def after(backend: Backend, job: str, after_id: int = 0, limit: int = 200) -> list[Event]:

@@ -38,23 +38,32 @@ def check_active(connection: sa.Connection, owner: str, most: int) -> None:
 
 def stored_bytes(connection: sa.Connection, owner: str) -> int:
     """Bytes of the owner's texts, models and checkpoints."""
+    return int(connection.scalar(_STORED, {"owner": owner}) or 0)
 
-    def total(table: sa.Table, *sizes: "sa.ColumnElement[Any]") -> int:
-        every = sum((sa.func.coalesce(size, 0) for size in sizes), start=sa.literal(0))
-        query = sa.select(sa.func.sum(every)).where(table.c.owner == owner)
-        if table is jobs:
-            query = query.where(jobs.c.checkpoint.is_not(None))  # the index holds only these
-        return int(connection.scalar(query) or 0)
 
-    return (
-        total(datasets, datasets.c.file["bytes"].as_integer())
-        + total(models, *(models.c.files[name]["bytes"].as_integer() for name in FILES))
-        + total(
-            jobs,
-            jobs.c.checkpoint["bytes"].as_integer(),
-            jobs.c.previous_checkpoint["bytes"].as_integer(),
-        )
+def _total(
+    table: sa.Table, *sizes: "sa.ColumnElement[Any]", where: "sa.ColumnElement[bool]"
+) -> "sa.ColumnElement[int]":
+    """The sum of sizes over an owner's rows, as a part of a statement."""
+    every = sum((sa.func.coalesce(size, 0) for size in sizes), start=sa.literal(0))
+    mine = table.c.owner == sa.bindparam("owner", type_=sa.String)
+    query = sa.select(sa.func.sum(every)).where(mine, where)
+    return sa.func.coalesce(query.scalar_subquery(), 0)
+
+
+# Made once: asked at every submit.
+_STORED = sa.select(
+    _total(datasets, datasets.c.file["bytes"].as_integer(), where=sa.true())
+    + _total(
+        models, *(models.c.files[name]["bytes"].as_integer() for name in FILES), where=sa.true()
     )
+    + _total(
+        jobs,
+        jobs.c.checkpoint["bytes"].as_integer(),
+        jobs.c.previous_checkpoint["bytes"].as_integer(),
+        where=jobs.c.checkpoint.is_not(None),  # the index holds only these
+    )
+)
 
 
 def check_stored(backend: Backend, owner: str, more: int = 0) -> None:

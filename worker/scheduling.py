@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.database import insert, jobs, now, owners
+from worker.database import insert, jobs, made_once, now, owners
 from worker.records import JobState, Json, Priority
 
 PRIORITIES = {priority: rank for rank, priority in enumerate(Priority)}
@@ -30,6 +30,9 @@ NEVER_SERVED = -1e10
 MOST_RAISED = 1000  # in one go: a sweep is short
 # Counting a long queue takes a while, and a place in it is no less true a moment later.
 LONG_QUEUE, KEPT_SECONDS = 1000, 1.0
+_MAKE_KNOWN = made_once(
+    lambda insert: insert(owners).values(served_at=now() + NEVER_SERVED).on_conflict_do_nothing()
+)
 
 
 def runnable(table: "sa.FromClause" = jobs) -> "sa.ColumnElement[bool]":
@@ -116,8 +119,7 @@ def served_now(connection: sa.Connection, owner: str) -> None:
 
 def make_known(connection: sa.Connection, owner: str) -> None:
     """Let the turns know an owner; nothing changes for one they know."""
-    statement = insert(connection, owners).values(owner=owner, served_at=now() + NEVER_SERVED)
-    connection.execute(statement.on_conflict_do_nothing())
+    connection.execute(_MAKE_KNOWN[connection.dialect.name], {"owner": owner})
 
 
 def raise_the_waiting(connection: sa.Connection) -> int:
@@ -178,18 +180,15 @@ class Places:
         """
         if not identifiers:
             return {}
-        columns = (jobs.c.id, jobs.c.kind, jobs.c.level, jobs.c.owner, *_turn())
-        # Asked for, not searched by: SQLite would read the index of the whole line for a few ids.
-        waits = sa.and_(runnable(), jobs.c.state == JobState.QUEUED).label("waits")
-        query = sa.select(waits, *columns).where(jobs.c.id.in_(identifiers))
-        rows = [row for row in connection.execute(query) if row.waits]
+        found = connection.execute(_ASKED, {"identifiers": list(identifiers)})
+        rows = [row for row in found if row.waits]
         places: dict[str, int] = {}
         line = attrgetter("kind", "level", "owner")
         for (kind, level, owner), mine in groupby(sorted(rows, key=line), key=line):
-            found = self._levels_of(connection, kind).get(level)
-            if found is not None and found.knows(owner):
+            found_level = self._levels_of(connection, kind).get(level)
+            if found_level is not None and found_level.knows(owner):
                 ranks = _ranks(connection, list(mine))
-                places |= {job: found.place(owner, rank) for job, rank in ranks.items()}
+                places |= {job: found_level.place(owner, rank) for job, rank in ranks.items()}
         return places
 
     def _levels_of(self, connection: sa.Connection, kind: str) -> dict[int, Level]:
@@ -203,17 +202,7 @@ class Places:
 
 def _levels(connection: sa.Connection, kind: str) -> dict[int, Level]:
     """Every level of a kind, the turns as they will be when it is reached."""
-    grouped = (
-        sa.select(jobs.c.level, jobs.c.owner, sa.func.count().label("jobs"))
-        .where(jobs.c.kind == kind, runnable())
-        .group_by(jobs.c.level, jobs.c.owner)
-        .subquery()
-    )
-    rows = connection.execute(
-        sa.select(grouped)
-        .join(owners, owners.c.owner == grouped.c.owner)
-        .order_by(owners.c.served_at, owners.c.owner)
-    ).all()
+    rows = connection.execute(_COUNTS, {"kind": kind}).all()
     found: dict[int, Level] = {}
     line, ahead = list(dict.fromkeys(row.owner for row in rows)), 0
     for level in sorted({row.level for row in rows}, reverse=True):
@@ -230,16 +219,48 @@ def _levels(connection: sa.Connection, kind: str) -> dict[int, Level]:
 def _ranks(connection: sa.Connection, rows: "Sequence[sa.Row[Any]]") -> dict[str, int]:
     """How many of its owner's own jobs at its level are served before each of one owner's jobs."""
     last = max(rows, key=lambda row: row[-3:])
-    values = zip(_turn(), last[-3:], strict=True)
-    here = sa.tuple_(*(sa.literal(value, column.type) for column, value in values))
-    these = (jobs.c.kind == last.kind, jobs.c.level == last.level, jobs.c.owner == last.owner)
-    rank = (sa.func.row_number().over(order_by=_turn()) - 1).label("rank")
-    line = sa.select(jobs.c.id, rank).where(runnable(), *these, sa.tuple_(*_turn()) <= here)
-    numbered = line.subquery()
-    query = sa.select(numbered).where(numbered.c.id.in_([row.id for row in rows]))
-    return {row.id: row.rank for row in connection.execute(query)}
+    here = {f"here{at}": value for at, value in enumerate(last[-3:])}
+    these = {"kind": last.kind, "level": last.level, "owner": last.owner}
+    values = {"identifiers": [row.id for row in rows], **these, **here}
+    return {row.id: row.rank for row in connection.execute(_RANKS, values)}
 
 
 def _turn() -> tuple["sa.ColumnElement[Any]", ...]:
     """The order of one owner's jobs within a level."""
     return (jobs.c.served_at, jobs.c.created_at, jobs.c.id)
+
+
+# What every look at a waiting job asks, made once.
+_THESE = sa.bindparam("identifiers", expanding=True, type_=sa.String)
+# Asked for, not searched by: SQLite would read the index of the whole line for a few ids.
+_WAITS = sa.and_(runnable(), jobs.c.state == JobState.QUEUED).label("waits")
+_ASKED = sa.select(_WAITS, jobs.c.id, jobs.c.kind, jobs.c.level, jobs.c.owner, *_turn()).where(
+    jobs.c.id.in_(_THESE)
+)
+_OF_KIND = jobs.c.kind == sa.bindparam("kind", type_=sa.String)
+_BY_OWNER = (
+    sa.select(jobs.c.level, jobs.c.owner, sa.func.count().label("jobs"))
+    .where(_OF_KIND, runnable())
+    .group_by(jobs.c.level, jobs.c.owner)
+    .subquery()
+)
+_COUNTS = (
+    sa.select(_BY_OWNER)
+    .join(owners, owners.c.owner == _BY_OWNER.c.owner)
+    .order_by(owners.c.served_at, owners.c.owner)
+)
+_HERE = sa.tuple_(
+    *(sa.bindparam(f"here{at}", type_=column.type) for at, column in enumerate(_turn()))
+)
+_NUMBERED = (
+    sa.select(jobs.c.id, (sa.func.row_number().over(order_by=_turn()) - 1).label("rank"))
+    .where(
+        runnable(),
+        _OF_KIND,
+        jobs.c.level == sa.bindparam("level", type_=sa.Integer),
+        jobs.c.owner == sa.bindparam("owner", type_=sa.String),
+        sa.tuple_(*_turn()) <= _HERE,
+    )
+    .subquery()
+)
+_RANKS = sa.select(_NUMBERED).where(_NUMBERED.c.id.in_(_THESE))

@@ -115,15 +115,20 @@ def _newest() -> "sa.ScalarSelect[int]":
     return sa.select(sa.func.max(TABLE.c.id)).scalar_subquery()
 
 
+_SLICES = sa.select(TABLE.c.job, TABLE.c.data).where(
+    TABLE.c.id > _newest() - NEWEST_EVENTS, TABLE.c.type == "slice"
+)
+
+_KEPT = sa.select(TABLE.c.job, TABLE.c.data).where(
+    TABLE.c.job.in_(sa.bindparam("jobs", expanding=True, type_=sa.String)), TABLE.c.key == KEY
+)
+
+
 def measured(backend: Backend) -> list[Measured]:
     """The trainings whose slices are among the newest events, whoever owns them."""
-    slices = sa.select(TABLE.c.job, TABLE.c.data).where(
-        TABLE.c.id > _newest() - NEWEST_EVENTS, TABLE.c.type == "slice"
-    )
     with backend.database.reading() as connection:
-        sums = _sums(connection.execute(slices).all())
-        kept = sa.select(TABLE.c.job, TABLE.c.data).where(TABLE.c.job.in_(sums), TABLE.c.key == KEY)
-        rows = connection.execute(kept).all() if sums else []
+        sums = _sums(connection.execute(_SLICES).all())
+        rows = connection.execute(_KEPT, {"jobs": list(sums)}).all() if sums else []
     found = (_measured(row.data["estimate"], sums[row.job]) for row in rows)
     return [one for one in found if one is not None]
 

@@ -5,6 +5,7 @@ state whatever happens to the message, the queue or the workers.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -19,6 +20,7 @@ from lstmcore.config import (
 )
 from lstmcore.estimate import Estimate
 from worker import (
+    audit,
     database,
     datasets,
     events,
@@ -220,10 +222,12 @@ def accept(
                 if kind == "train":
                     quotas.check_training(connection, owner, backend.settings)
                 scheduling.make_known(connection, owner)
-                connection.execute(sa.insert(TABLE).values(**row, **_new_row(row["priority"])))
+                connection.execute(_insertion(row["priority"]), row)
                 events.append(connection, identifier, "state", {"state": JobState.QUEUED})
                 if expectation is not None:
                     speed.keep(connection, identifier, expectation)
+            audit.add(connection, known or identifier)
+        audit.added()
     except sa.exc.IntegrityError:
         # The same request came twice at the same moment, and the other one was first.
         with backend.database.reading() as connection:
@@ -236,9 +240,10 @@ def accept(
     return jobs.get(backend, owner, known or identifier)
 
 
-def _new_row(priority: int) -> Json:
-    """The columns that are the same for every new job of a priority."""
-    return scheduling.line_up(priority) | {
+@cache
+def _insertion(priority: int) -> "sa.Insert":
+    """What makes a row, with the columns that are the same for every new job of a priority."""
+    same: Json = scheduling.line_up(priority) | {
         "version": 1,
         "slices": 0,
         "progress": transitions.progress_json(Progress()),
@@ -251,3 +256,4 @@ def _new_row(priority: int) -> Json:
         "served_at": 0.0,
         "created_at": now(),
     }
+    return sa.insert(TABLE).values(**same)

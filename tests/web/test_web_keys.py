@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.web.answers import TUTORIAL, problem_of
 from web import create_app, identity
 from web.roles import allows, needed_role
-from worker import audit, keys
+from worker import audit, jobs, keys
 from worker.backend import Backend
 from worker.keys import ROLES, Role
 from worker.settings import Settings
@@ -137,6 +138,29 @@ def test_the_audit_log_says_who_did_what(
     assert entry["address"] == "127.0.0.1"
     assert entry["request"] == "from-the-proxy.1"
     assert made["key"] not in str(audit.list_page(backend).data)
+
+
+def test_a_job_and_its_entry_in_the_log_are_one_transaction(
+    client: FlaskClient, backend: Backend, admin: dict[str, str]
+) -> None:
+    member = bearer(make(client, admin)["key"])
+    body = {"kind": "train", "text": TUTORIAL, "config": {"preset": "tutorial"}}
+    sent = member | {"Idempotency-Key": "once"}
+    first = client.post("/api/v1/jobs", json=body, headers=sent)
+    again = client.post("/api/v1/jobs", json=body, headers=sent)
+    assert first.json["id"] == again.json["id"]
+    form = {"dataset": first.json["dataset"], "config": {"preset": "no"}, "kind": "train"}
+    problem_of(client.post("/api/v1/jobs", json=form, headers=member), 422)
+    told = audit.list_page(backend, action="api.jobs.submit").data
+    assert [(entry.target, entry.status) for entry in told] == [(first.json["id"], 202)] * 2
+    # What cannot be noted is not done.
+    with backend.database.writing() as connection:
+        connection.execute(sa.text("alter table audit rename to away"))
+    other = body | {"name": "another"}
+    assert client.post("/api/v1/jobs", json=other, headers=member).status_code >= 500
+    with backend.database.writing() as connection:
+        connection.execute(sa.text("alter table away rename to audit"))
+    assert [job.id for job in jobs.list_page(backend, "ann").data] == [first.json["id"]]
 
 
 def test_an_odd_request_id_is_replaced(client: FlaskClient) -> None:

@@ -97,13 +97,18 @@ def test_records_that_stay_locked_are_unavailable(
     monkeypatch.setattr(database, "LOCK_SECONDS", 0.1)
     records = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
     records.migrate()
-    with (
-        records.writing(),
-        pytest.raises(Unavailable, match="locked"),
-        records.writing(),
-    ):
-        pass
+    of_another_process = database.Database(f"sqlite:///{tmp_path}/records.sqlite")
+    for other in (records, of_another_process):
+        with (
+            records.writing(),
+            pytest.raises(Unavailable, match="locked"),
+            other.writing(),
+        ):
+            pass
+        with other.writing():  # and are free again
+            pass
     records.close()
+    of_another_process.close()
 
 
 def test_an_unreachable_database_is_unavailable() -> None:

@@ -107,7 +107,7 @@ def test_sessions_end(backend: Backend) -> None:
 
 def test_entries_of_the_audit_log_are_never_changed(backend: Backend) -> None:
     for number in range(3):
-        audit.note(backend, owner="ann", action="x" * 500, target=str(number))
+        audit.note(backend, audit.Deed("ann", "x" * 500), target=str(number))
     with pytest.raises(sa.exc.DBAPIError, match="never changed"):  # noqa: SIM117
         with backend.database.writing() as connection:
             connection.execute(sa.update(database.audit).values(owner="bob"))
@@ -118,7 +118,7 @@ def test_entries_of_the_audit_log_are_never_changed(backend: Backend) -> None:
 
 
 def test_old_entries_go_and_none_other(backend: Backend) -> None:
-    audit.note(backend, owner="ann", action="now")
+    audit.note(backend, audit.Deed("ann", "now"))
     with backend.database.writing() as connection:
         old = {"id": "audit-old", "created_at": now() - LONG_AGO, "owner": "ann", "status": 0}
         empty = dict.fromkeys(("key", "action", "target", "address", "request"), "")

@@ -52,7 +52,7 @@ def create(
         from worker import keys as contract  # noqa: PLC0415
 
         key, token = contract.create(backend, owner=owner, role=role, name=name, days=days)
-        log.note(backend, owner="", action="lstmq keys create", target=key.id)
+        log.note(backend, log.Deed("", "lstmq keys create"), target=key.id)
         return NewKeyAnswer.shown(key, token).model_dump()
 
     made = _ask(url, data_dir, here, lambda client: client.create_key(body), make=True)
@@ -98,7 +98,7 @@ def revoke(identifier: str, url: str, data_dir: Path | None, *, as_json: bool) -
         from worker import keys as contract  # noqa: PLC0415
 
         key = contract.revoke(backend, identifier)
-        log.note(backend, owner="", action="lstmq keys revoke", target=key.id)
+        log.note(backend, log.Deed("", "lstmq keys revoke"), target=key.id)
         return KeyAnswer.of(key).model_dump()
 
     ended = _ask(url, data_dir, here, lambda client: client.revoke_key(identifier))
