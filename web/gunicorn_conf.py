@@ -33,6 +33,7 @@ graceful_timeout = 2
 timeout = 60
 keepalive = 5
 loglevel = "warning"
+logger_class = "web.gunicorn_worker.QuietLogger"
 # Nobody's X-Forwarded-* is believed here; the application believes LSTMQ_TRUSTED_PROXIES of them.
 forwarded_allow_ips = ""
 logconfig_dict = configuration(_settings, "web")

@@ -18,6 +18,7 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 HEAD_SECONDS = 10.0  # from a connection's beginning to the end of its headers
@@ -33,6 +34,13 @@ TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 )
+
+
+class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Has no line for each request: the application writes its own (`request_id`)."""
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Nothing; gunicorn would gather what it could say before it asks whether to say it."""
 
 
 class PatientSocket(socket.socket):

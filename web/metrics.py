@@ -7,6 +7,7 @@ needs one, as every route does.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from threading import Lock
 from typing import get_args
 
@@ -50,13 +51,14 @@ def count_requests(app: Flask, backend: Backend) -> None:
         registry=registry,
     )
     app.extensions[REGISTRY] = registry
+    labelled = cache(seconds.labels)  # as many as there are routes and statuses
 
     @app.after_request
     def end(response: Response) -> Response:
         # The route's pattern, not the path: identifiers are nobody's business and have no end.
         route = request.url_rule.rule if request.url_rule else "unknown"
         method = request.method if request.url_rule else "OTHER"
-        seconds.labels(method, route, str(response.status_code)).observe(seconds_so_far())
+        labelled(method, route, str(response.status_code)).observe(seconds_so_far())
         return response
 
 

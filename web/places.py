@@ -70,7 +70,7 @@ def provide_places(app: Flask) -> None:
     @app.before_request
     def begin() -> None:
         # Chunked bodies do not say how large they are.
-        unknown = "Transfer-Encoding" in request.headers
+        unknown = "HTTP_TRANSFER_ENCODING" in request.environ
         if "caller" in g and (unknown or (request.content_length or 0) > LARGE_BODY_BYTES):
             g.leave_body = take_place("body")
 

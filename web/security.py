@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.exceptions import Forbidden, HTTPException, NotFound
 
 from web.auth import OPEN_ENDPOINTS, current_identity
@@ -38,7 +38,10 @@ HEADERS = {
     "Cache-Control": "private, no-cache",
 }
 MULTIPART_SLACK_BYTES = 64 * 1024  # the other fields and boundaries of an upload at the limit
-PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via")
+# As WSGI calls the headers that proxies add.
+PROXY_HEADERS = frozenset(
+    {"HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA"}
+)
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
 _SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
@@ -114,6 +117,11 @@ def check_csrf() -> None:
 
 
 class _SessionInterface(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        # Programs have no cookie, and need not wait until the means to read one are made.
+        has_none = self.get_cookie_name(app) not in request.cookies
+        return self.session_class() if has_none else super().open_session(app, request)
+
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         # Plain HTTP on loopback is fine; whoever came over TLS gets a cookie that stays on TLS.
         return request.is_secure
@@ -139,7 +147,7 @@ def _refuse_strangers() -> None:
     """Without keys only this machine is let in, whatever address the server listens on."""
     # A server on a unix socket names no address. Behind a proxy everybody seems to be this machine.
     is_near = not request.remote_addr or _is_loopback(request.remote_addr)
-    if not is_near or any(name in request.headers for name in PROXY_HEADERS):
+    if not is_near or not PROXY_HEADERS.isdisjoint(request.environ):
         raise Forbidden(
             "Without keys only this machine is let in, and no proxy: make a key first "
             "(`lstmq keys create`, or LSTMQ_API_KEYS)."

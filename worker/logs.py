@@ -6,8 +6,10 @@ it is about: `about(job=…)` adds names to every line written inside it, whoeve
 
 import logging.config
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -17,6 +19,10 @@ from worker.settings import Settings
 
 # Their words at INFO are about messages, which say nothing about the work.
 QUIET = ("celery", "kombu", "alembic", "httpx", "gunicorn.error", "gunicorn.access")
+
+# What is being worked on in this thread. (One variable: structlog's own context has one for each
+# name and looks through all there are to forget them.)
+_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def configuration(settings: Settings, part: str) -> dict[str, Any]:
@@ -28,7 +34,7 @@ def configuration(settings: Settings, part: str) -> dict[str, Any]:
         _json if as_json else _text,
     ]
     head: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_names,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -65,30 +71,30 @@ def configure(part: str, settings: Settings | None = None) -> None:
 def about(**names: str | None) -> Iterator[None]:
     """Name what the lines written inside are about; a name that is None is left out."""
     given = {name: value for name, value in names.items() if value is not None}
-    before = structlog.contextvars.get_contextvars()
-    structlog.contextvars.bind_contextvars(**given)
+    before = _about.set({**_about.get(), **given})
     try:
         yield
     finally:
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(**before)
+        _about.reset(before)
 
 
 def begin(**names: str) -> None:
     """Forget whatever lines were about before, and name anew."""
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(**names)
+    _about.set(names)
 
 
 def name(**names: str) -> None:
     """The same until the innermost `about` ends: a name that becomes known on the way."""
-    structlog.contextvars.bind_contextvars(**names)
+    _about.set({**_about.get(), **names})
 
 
 def named(name: str) -> str | None:
     """What the lines written now are about under this name."""
-    value: str | None = structlog.contextvars.get_contextvars().get(name)
-    return value
+    return _about.get().get(name)
+
+
+def _add_names(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**_about.get(), **event}
 
 
 def _said_by(part: str) -> Processor:

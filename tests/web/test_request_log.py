@@ -3,11 +3,10 @@
 import logging
 
 import pytest
-import structlog
 from flask.testing import FlaskClient
 
 from tests.web.answers import TUTORIAL
-from worker import leases
+from worker import leases, logs
 from worker.backend import Backend
 
 
@@ -21,10 +20,7 @@ def test_a_request_names_its_job_and_the_job_its_request(
         headers={"X-Request-Id": "from-a-proxy"},
     )
     assert answer.status_code == 202
-    assert structlog.contextvars.get_contextvars() == {
-        "request": "from-a-proxy",
-        "job": answer.json["id"],
-    }
+    assert (logs.named("request"), logs.named("job")) == ("from-a-proxy", answer.json["id"])
     [line] = [record for record in caplog.records if record.name == "web.request_id"]
     assert line.getMessage() == "POST /api/v1/jobs 202"
     assert vars(line)["seconds"] > 0
@@ -32,4 +28,4 @@ def test_a_request_names_its_job_and_the_job_its_request(
     assert claim is not None
     assert claim.request_id == "from-a-proxy"
     client.get("/healthz")
-    assert "job" not in structlog.contextvars.get_contextvars()
+    assert logs.named("job") is None

@@ -147,7 +147,8 @@ def get(identifier: str) -> Response:
         seen = polled.version if known else None
         with place("poll"):
             response = _respond(contract.wait(backend, owner, identifier, seconds, seen))
-    response.make_conditional(request)
+    if known:
+        response.make_conditional(request)
     return response
 
 

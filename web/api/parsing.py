@@ -101,7 +101,8 @@ def read_body(kind: type[M]) -> M:
 
 def read_query(kind: type[M]) -> M:
     """The query string as a `kind`; a parameter given twice is refused."""
-    return check(kind, _single_values(request.args.lists()))
+    given = _single_values(request.args.lists()) if request.query_string else {}
+    return check(kind, given)
 
 
 def read_form(kind: type[M]) -> M:

@@ -30,10 +30,16 @@ class Polled:
 
     def respond(self) -> Response:
         """The answer once more."""
-        response = Response(self.body, mimetype="application/json")
-        response.headers["Cache-Control"] = "no-store"
-        response.set_etag(self.etag, weak=True)
-        return response
+        # All at once: each look into the headers goes through all of them.
+        return Response(
+            self.body,
+            headers=[
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(self.body))),
+                ("Cache-Control", "no-store"),
+                ("ETag", f'W/"{self.etag}"'),
+            ],
+        )
 
 
 def recall(backend: Backend, owner: str, identifier: str) -> Polled | None:
