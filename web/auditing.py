@@ -6,7 +6,7 @@ from flask import Flask, Response, current_app, g, request
 
 from web.auth import SIGN_IN_ENDPOINTS, current_backend
 from web.request_id import current_request_id
-from web.roles import SAFE_METHODS, changes_something
+from web.roles import changes_something
 from worker import audit
 from worker.errors import Unavailable
 
@@ -21,7 +21,7 @@ def keep_audit(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.deed = None if request.method in SAFE_METHODS else _deed()
+        g.deed = _deed() if changes_something(app) else None
         audit.begin(g.deed)
 
     @app.after_request

@@ -21,7 +21,7 @@ def give_ids(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get(HEADER, "")
+        given = request.environ.get("HTTP_X_REQUEST_ID", "")
         g.request_id = given if ACCEPTABLE.fullmatch(given) else f"req-{secrets.token_hex(10)}"
         g.began = time.perf_counter()
         logs.begin(request=g.request_id)

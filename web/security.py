@@ -152,15 +152,15 @@ def _refuse_strangers() -> None:
             "Without keys only this machine is let in, and no proxy: make a key first "
             "(`lstmq keys create`, or LSTMQ_API_KEYS)."
         )
-    if not _is_loopback(request.headers.get("Host", "")):
+    if not _is_loopback(request.environ.get("HTTP_HOST", "")):
         raise Misdirected
 
 
 def _refuse_foreign_pages() -> None:
-    site = request.headers.get("Sec-Fetch-Site")
+    site = request.environ.get("HTTP_SEC_FETCH_SITE")
     if site in ("same-origin", "none"):
         return
-    origin = request.headers.get("Origin")
+    origin = request.environ.get("HTTP_ORIGIN")
     if site is None and origin is None:  # not a browser
         return
     if site is None and origin is not None:

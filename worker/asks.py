@@ -13,9 +13,10 @@ Losing anything else loses nothing either: whoever waits is told to ask again.
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -41,6 +42,7 @@ LINGER_SECONDS = 5.0  # the thread that collects answers waits so long for the n
 LOOK_SECONDS = 2.0  # an answer that takes longer than this is looked for, again and again
 MOST_WAITING = 2_000  # questions; more than this nobody would answer in time
 QUIET_SECONDS = 10.0
+AWAY = "the queue cannot be reached; ask again in a moment"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,14 @@ class Ask:
     arguments: Json
     stream: bool  # whether pieces are wanted before the whole
     inbox: str  # the list of the process that waits
+
+
+@dataclass
+class Letter:
+    """A question on its way to Redis."""
+
+    text: str
+    problem: str = ""  # why it was not sent
 
 
 class Asks:
@@ -70,6 +80,8 @@ class Asks:
         self._doorbell = doorbell
         self._inbox = f"lstmq:answers:{new_id('web')}"
         self._waiting: dict[str, SimpleQueue[Json | None]] = {}
+        self._unsent: deque[Letter] = deque()
+        self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._collector: threading.Thread | None = None
         self._closed = False
@@ -110,28 +122,44 @@ class Asks:
         answers: SimpleQueue[Json | None] = SimpleQueue()
         self._waiting[ask.id] = answers
         try:
-            listeners = self._send(_text(ask))
-            if not listeners:
-                self._ring()
+            self._send(_text(ask))
             self._collect()
         except BaseException:
             del self._waiting[ask.id]
             raise
         return answers
 
-    def _send(self, sent: str) -> int:
+    def _send(self, text: str) -> None:
+        """Send a question, and with it those of others that came while one was being sent.
+
+        Raises Unavailable.
+        """
+        letter = Letter(text)
+        self._unsent.append(letter)
+        with self._sending:
+            letters = [self._unsent.popleft() for _ in range(len(self._unsent))]
+            if letters:
+                self._send_all(letters)
+        if letter.problem:
+            raise Unavailable(letter.problem)
+
+    def _send_all(self, letters: "list[Letter]") -> None:
+        """Send questions in one message, and see to it that somebody reads them."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.rpush(ASKS, sent)
+        pipe.rpush(ASKS, *(letter.text for letter in letters))
         pipe.scard(LISTENING)
         pipe.expire(ASKS, KEPT_SECONDS)
         try:
             waiting, listeners, _ = pipe.execute()
-            if waiting > MOST_WAITING:
-                self._redis.lrem(ASKS, -1, sent)
-                raise Unavailable("too many questions wait already; ask again in a moment")
-        except redis.RedisError as error:
-            raise Unavailable("the queue cannot be reached; ask again in a moment") from error
-        return int(listeners)
+            for letter in letters[max(0, len(letters) - max(0, waiting - MOST_WAITING)) :]:
+                letter.problem = "too many questions wait already; ask again in a moment"
+                self._redis.lrem(ASKS, -1, letter.text)
+        except redis.RedisError:
+            for letter in letters:
+                letter.problem = letter.problem or AWAY
+            return
+        if not listeners:
+            self._ring()
 
     def _ring(self) -> bool:
         return self._doorbell.send(ANSWER_QUESTIONS, (), "predict")
@@ -157,7 +185,7 @@ class Asks:
                         yield {"type": "quiet"}
                     continue
                 if item is None:
-                    raise Unavailable("the queue cannot be reached; ask again in a moment")
+                    raise Unavailable(AWAY)
                 search.answered, wait, told_at = True, LOOK_SECONDS, time.monotonic()
                 left_early = not item.pop("last", False)
                 yield item
@@ -296,7 +324,7 @@ class Asks:
 
 
 def _text(ask: Ask) -> str:
-    return json.dumps(asdict(ask))
+    return json.dumps(vars(ask))
 
 
 def _held(identifier: str) -> str:

@@ -9,7 +9,7 @@ clock matters.
 import fcntl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,7 @@ class Database:
         # A process that forks has no such lock: its child could inherit it held by nobody.
         is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = threading.Lock() if is_sqlite and pooled else None
+        self._lookers: list[Any] = []
         if is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -157,17 +158,29 @@ class Database:
         if compiled.positional:
             given = tuple(given[name] for name in compiled.positiontup or ())
         with _reachable():
-            connection = self.engine.raw_connection()
+            connection = self._looker()
             try:
                 cursor = connection.cursor()
-                cursor.execute(str(compiled), given)
+                cursor.execute(compiled.string, given)
                 row: tuple[Any, ...] | None = cursor.fetchone()
                 cursor.close()
             except self.engine.dialect.loaded_dbapi.Error as error:
+                connection.close()
                 raise Unavailable(f"the records cannot be reached: {error}") from error
-            finally:
+            if self._turn is not None and len(self._lookers) < POOL["pool_size"]:
+                self._lookers.append(connection)
+            else:
                 connection.close()
         return row
+
+    def _looker(self) -> Any:
+        """A driver's connection. For SQLite not of the pool, which takes as long as the look."""
+        with suppress(IndexError):
+            return self._lookers.pop()
+        connection = self.engine.raw_connection()
+        if self._turn is not None:
+            connection.detach()
+        return connection
 
     def time(self) -> float:
         """Now, by the database's clock."""
@@ -219,6 +232,8 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        while self._lookers:
+            self._lookers.pop().close()
         self.engine.dispose()
 
 

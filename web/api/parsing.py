@@ -113,7 +113,7 @@ def read_form(kind: type[M]) -> M:
 
 def preferred_wait() -> int | None:
     """Seconds of `Prefer: wait=N`, at most LONGEST_WAIT_SECONDS; None when not asked for."""
-    found = WAIT.search(",".join(request.headers.getlist("Prefer")))
+    found = WAIT.search(request.environ.get("HTTP_PREFER", ""))
     return min(int(found.group(1)), LONGEST_WAIT_SECONDS) if found else None
 
 

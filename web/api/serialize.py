@@ -7,6 +7,8 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
 
 def respond_json(
     payload: Any, status: int = 200, headers: dict[str, str] | None = None
@@ -22,7 +24,10 @@ def dump(payload: Any) -> str:
     """`payload` as JSON on one line, in which every number is finite."""
     if isinstance(payload, BaseModel):
         return payload.model_dump_json()
-    return json.dumps(_finite(payload), ensure_ascii=False, allow_nan=False)
+    try:
+        return ENCODER.encode(payload)
+    except ValueError:  # there is a number that JSON cannot write
+        return ENCODER.encode(_finite(payload))
 
 
 def _finite(value: Any) -> Any:
