@@ -15,35 +15,29 @@ litserve; without it that part is left out.
 """
 
 import argparse
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import redis
-import torch
 
 from benchmarks.http_load import Load, first_piece, load, request_of
 from benchmarks.queue_scale import fill
+from benchmarks.serving_rivals import (
+    bare_flask,
+    echo_worker,
+    import_model,
+    litserve,
+    make_model,
+    prompts,
+    service,
+)
 from benchmarks.side_by_side import Table
-from lstmcore.config import resolve_config
-from lstmcore.corpus import read_corpus, summarize
-from lstmcore.training import Trainer
-from web.archive import pack
-from web.lock import running_url
 from worker.backend import Backend, open_backend
-from worker.settings import Settings
 
-ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "web" / "samples" / "facts.txt"
-SITE_PACKAGES = str(Path(httpx.__file__).parents[1])
 ROUNDS = 3
 MANY = 64
 RECORDED = 100_000
@@ -62,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lb-", dir="/tmp") as folder:
         base = Path(folder)
         model = make_model(base / "model")
-        with service(base) as port, closing(open_backend(settings_of(base))) as backend:
+        with service(base) as (port, settings), closing(open_backend(settings)) as backend:
             name = import_model(port, model)
             if "predict" in given.only:
                 predictions(table, port, name, model, given)
@@ -119,11 +113,7 @@ def streams(table: Table, port: int, name: str) -> None:
 def messages(table: Table, backend: Backend) -> None:
     """One message over Celery and an answer over Redis, and the same over Redis alone."""
     client = redis.Redis.from_url(backend.settings.effective_redis_url)
-    environment = {**os.environ, **_environment(backend.settings), "LSTMQ_BENCH_ECHO": "1"}
-    command = [sys.executable, "-m", "celery", "-q", "-A", "benchmarks.serving_rivals", "worker",
-               "-Q", "echo", "--pool", "solo", "-l", "error",
-               "--without-gossip", "--without-mingle", "--without-heartbeat"]  # fmt: skip
-    with process(command, environment):
+    with echo_worker(backend.settings):
         times = []
         for number in range(220):
             key, began = f"bench:{number}", time.perf_counter()
@@ -192,138 +182,6 @@ def ratio(seen: dict[str, list[Load]], figure: object, one: str, other: str) -> 
     """Of a figure, `one` over `other` in the median round."""
     pairs = zip(seen[one], seen[other], strict=True)
     return statistics.median(figure(a) / figure(b) for a, b in pairs)  # type: ignore[operator]
-
-
-def prompts() -> list[str]:
-    """Questions that the model was trained on."""
-    lines = SAMPLE.read_text().splitlines()
-    return [line.partition(" : ")[0] for line in lines if " : " in line][:256]
-
-
-def make_model(folder: Path) -> Path:
-    """A 1x128 word model after one epoch: how good it is does not matter here."""
-    torch.set_num_threads(1)
-    corpus = read_corpus(SAMPLE.read_bytes()).corpus
-    wanted = {
-        "preset": "word",
-        "model": {"embed_dim": 128, "hidden_dim": 128, "layers": 1},
-        "training": {"epochs": 1},
-    }
-    trainer = Trainer.start(resolve_config(wanted, summarize(corpus)), corpus)
-    for _ in trainer.run():
-        pass
-    folder.mkdir()
-    trainer.write_best(folder)
-    return folder
-
-
-def import_model(port: int, folder: Path) -> str:
-    """Give the model to the service; its id."""
-    files = ((path.name, iter([path.read_bytes()])) for path in sorted(folder.iterdir()))
-    zipped = b"".join(pack(files, time.time()))
-    address = f"http://127.0.0.1:{port}/api/v1/models"
-    answer = httpx.post(address, files={"file": ("bench.zip", zipped)}, timeout=60)
-    answer.raise_for_status()
-    identifier: str = answer.json()["id"]
-    return identifier
-
-
-def settings_of(base: Path) -> Settings:
-    """An installation that neither trains nor limits anybody."""
-    return Settings(
-        data_dir=base / "var", port=0, train_workers=0, max_active_jobs=0, log_level="warning"
-    )
-
-
-@contextmanager
-def service(base: Path) -> Iterator[int]:
-    """`lstmq up`; its port."""
-    settings = settings_of(base)
-    environment = {**os.environ, **_environment(settings)}
-    with process([sys.executable, "-m", "web.cli", "up"], environment):
-        deadline = time.monotonic() + 60
-        while True:
-            url = running_url(settings.data_dir) if settings.data_dir.exists() else None
-            with suppress(httpx.HTTPError):
-                if url and httpx.get(f"{url}/healthz").is_success:
-                    workers = httpx.get(f"{url}/api/v1/workers").json()["data"]
-                    if workers:
-                        break
-            if time.monotonic() > deadline:
-                sys.exit("the service did not start")
-            time.sleep(0.2)
-        yield int(url.rpartition(":")[2])
-
-
-@contextmanager
-def litserve(python: str | None, model: Path, batch: int) -> Iterator[int | None]:
-    """LitServe with the model; its port. None without an environment for it."""
-    if python is None:
-        yield None
-        return
-    port = free_port()
-    command = [python, "-m", "benchmarks.serving_litserve", str(model), str(port), str(batch)]
-    environment = {**os.environ, "LSTMQ_SITE_PACKAGES": SITE_PACKAGES, "PYTHONPATH": str(ROOT),
-                   "OMP_NUM_THREADS": "1"}  # fmt: skip
-    with process(command, environment):
-        await_answer(f"http://127.0.0.1:{port}/health")
-        yield port
-
-
-@contextmanager
-def bare_flask() -> Iterator[int]:
-    """The bare route under the service's gunicorn settings; its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf",
-               "--bind", f"127.0.0.1:{port}", "benchmarks.serving_rivals:bare"]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="lb-") as folder, \
-         process(command, {**os.environ, "LSTMQ_DATA_DIR": folder}):  # fmt: skip
-        await_answer(f"http://127.0.0.1:{port}/")
-        yield port
-
-
-@contextmanager
-def process(command: Sequence[str], environment: dict[str, str]) -> Iterator[None]:
-    """A process group that ends with the block."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True, **quiet)  # noqa: S603
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, 15)
-        with suppress(subprocess.TimeoutExpired):
-            started.wait(timeout=15)
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, 9)
-
-
-def await_answer(url: str) -> None:
-    """Until this address answers."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url).is_success:
-                return
-        time.sleep(0.2)
-    sys.exit(f"{url} does not answer")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
-        "LSTMQ_DATA_DIR": str(settings.data_dir),
-        "LSTMQ_PORT": "0",
-        "LSTMQ_TRAIN_WORKERS": "0",
-        "LSTMQ_MAX_ACTIVE_JOBS": "0",
-        "LSTMQ_LOG_LEVEL": "warning",
-    }
 
 
 def _told(found: list[Load]) -> str:
