@@ -13,7 +13,6 @@ Losing anything else loses nothing either: whoever waits is told to ask again.
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,21 +27,17 @@ from worker import logs
 from worker.errors import Unavailable
 from worker.lost_asks import HELD_SECONDS, LOST, Search
 from worker.naming import new_id
+from worker.post import ASKS, AWAY, KEPT_SECONDS, LISTENING, Post
 from worker.queue import ANSWER_QUESTIONS, Doorbell
 from worker.records import Json, as_known
 
 CONTINUE = "continue"  # prompts, with {"prompts": […], "sampling": {…}}
 
-ASKS = "lstmq:asks"
-LISTENING = "lstmq:listening"
-KEPT_SECONDS = 60  # what nobody fetched, or nobody waits for any more
 LISTENING_SECONDS = 2
 RING_AGAIN_SECONDS = 0.5
 LINGER_SECONDS = 5.0  # the thread that collects answers waits so long for the next question
 LOOK_SECONDS = 2.0  # an answer that takes longer than this is looked for, again and again
-MOST_WAITING = 2_000  # questions; more than this nobody would answer in time
 QUIET_SECONDS = 10.0
-AWAY = "the queue cannot be reached; ask again in a moment"
 
 
 @dataclass(frozen=True)
@@ -58,14 +53,6 @@ class Ask:
     inbox: str  # the list of the process that waits
 
 
-@dataclass
-class Letter:
-    """A question on its way to Redis."""
-
-    text: str
-    problem: str = ""  # why it was not sent
-
-
 class Asks:
     """Both sides' way to the questions."""
 
@@ -77,11 +64,9 @@ class Asks:
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
-        self._doorbell = doorbell
+        self._doorbell, self._post = doorbell, Post(self._redis)
         self._inbox = f"lstmq:answers:{new_id('web')}"
         self._waiting: dict[str, SimpleQueue[Json | None]] = {}
-        self._unsent: deque[Letter] = deque()
-        self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._collector: threading.Thread | None = None
         self._closed = False
@@ -122,44 +107,13 @@ class Asks:
         answers: SimpleQueue[Json | None] = SimpleQueue()
         self._waiting[ask.id] = answers
         try:
-            self._send(_text(ask))
+            if not self._post.send(_text(ask)):
+                self._ring()
             self._collect()
         except BaseException:
             del self._waiting[ask.id]
             raise
         return answers
-
-    def _send(self, text: str) -> None:
-        """Send a question, and with it those of others that came while one was being sent.
-
-        Raises Unavailable.
-        """
-        letter = Letter(text)
-        self._unsent.append(letter)
-        with self._sending:
-            letters = [self._unsent.popleft() for _ in range(len(self._unsent))]
-            if letters:
-                self._send_all(letters)
-        if letter.problem:
-            raise Unavailable(letter.problem)
-
-    def _send_all(self, letters: "list[Letter]") -> None:
-        """Send questions in one message, and see to it that somebody reads them."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.rpush(ASKS, *(letter.text for letter in letters))
-        pipe.scard(LISTENING)
-        pipe.expire(ASKS, KEPT_SECONDS)
-        try:
-            waiting, listeners, _ = pipe.execute()
-            for letter in letters[max(0, len(letters) - max(0, waiting - MOST_WAITING)) :]:
-                letter.problem = "too many questions wait already; ask again in a moment"
-                self._redis.lrem(ASKS, -1, letter.text)
-        except redis.RedisError:
-            for letter in letters:
-                letter.problem = letter.problem or AWAY
-            return
-        if not listeners:
-            self._ring()
 
     def _ring(self) -> bool:
         return self._doorbell.send(ANSWER_QUESTIONS, (), "predict")
