@@ -55,7 +55,7 @@ def counted(backend: Backend) -> Iterator[Counter[str]]:
         else:
             connection.cursor_factory = Noted
 
-    backend.database.engine.dispose()  # connections opened from now on are counted
+    backend.database.close()  # connections opened from now on are counted
     sa.event.listen(backend.database.engine, "connect", prepare)
     with backend.database.reading():
         pass  # what a new connection asks for itself
@@ -65,7 +65,7 @@ def counted(backend: Backend) -> Iterator[Counter[str]]:
         yield seen
         told: Any = server.info("commandstats")
     sa.event.remove(backend.database.engine, "connect", prepare)
-    backend.database.engine.dispose()
+    backend.database.close()
     for name, stats in told.items():
         command = name.removeprefix("cmdstat_")
         if command not in NO_WORK:
