@@ -1,7 +1,9 @@
 """The application factory: settings in, Flask app out."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from threading import BoundedSemaphore
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -30,13 +32,21 @@ SURFACES = {
 }
 
 
+class App(Flask):
+    """Flask, told that nothing here is a coroutine: it would look at every function each time."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Build the app on an opened backend (`app.extensions["lstmq"]`). Starts no process.
 
     Raises ValueError when it would listen beyond this machine without any key.
     """
     settings = settings or Settings()
-    app = Flask("web")
+    app = App("web")
     app.url_map.converters |= {"model": ModelReference, "job": JobReference}
     backend = open_backend(settings)
     check_door(backend)

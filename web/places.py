@@ -71,7 +71,10 @@ def provide_places(app: Flask) -> None:
     def begin() -> None:
         # Chunked bodies do not say how large they are.
         unknown = "HTTP_TRANSFER_ENCODING" in request.environ
-        if "caller" in g and (unknown or (request.content_length or 0) > LARGE_BODY_BYTES):
+        may_be_large = unknown or request.environ.get("CONTENT_LENGTH")
+        if not may_be_large or "caller" not in g:
+            return
+        if unknown or (request.content_length or 0) > LARGE_BODY_BYTES:
             g.leave_body = take_place("body")
 
     @app.teardown_request

@@ -28,11 +28,12 @@ def give_ids(app: Flask) -> None:
 
     @app.after_request
     def tell(response: Response) -> Response:
-        response.headers[HEADER] = current_request_id()
-        seconds = round(seconds_so_far(), 6)
-        # The path only: a query may hold what nobody should find in a log.
-        line = (request.method, request.path, response.status_code)
-        log.info("%s %s %d", *line, extra={"seconds": seconds})
+        response.headers[HEADER] = g.request_id
+        if log.isEnabledFor(logging.INFO):
+            seconds = round(seconds_so_far(), 6)
+            # The path only: a query may hold what nobody should find in a log.
+            line = (request.method, request.path, response.status_code)
+            log.info("%s %s %d", *line, extra={"seconds": seconds})
         return response
 
 

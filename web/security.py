@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request, session
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.exceptions import Forbidden, HTTPException, NotFound
 
 from web.auth import OPEN_ENDPOINTS, current_identity
@@ -73,7 +73,8 @@ def protect(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check_request() -> None:
-        if request.mimetype == "multipart/form-data":
+        kind = request.environ.get("CONTENT_TYPE", "")
+        if kind and request.mimetype == "multipart/form-data":
             request.max_content_length = settings.max_upload_bytes + MULTIPART_SLACK_BYTES
         if "\0" in request.path:
             raise NotFound
@@ -119,8 +120,12 @@ def check_csrf() -> None:
 class _SessionInterface(SecureCookieSessionInterface):
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         # Programs have no cookie, and need not wait until the means to read one are made.
-        has_none = self.get_cookie_name(app) not in request.cookies
-        return self.session_class() if has_none else super().open_session(app, request)
+        has_some = "HTTP_COOKIE" in request.environ
+        return super().open_session(app, request) if has_some else self.session_class()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session or session.accessed or session.modified:
+            super().save_session(app, session, response)
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         # Plain HTTP on loopback is fine; whoever came over TLS gets a cookie that stays on TLS.

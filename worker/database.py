@@ -8,7 +8,7 @@ clock matters.
 
 import fcntl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,20 @@ def _postgres_now(_element: now, _compiler: Any, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
+class Look:
+    """A statement as the driver takes it."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.text: str = compiled.string
+        self._names: Sequence[str] | None = compiled.positiontup if compiled.positional else None
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def parameters(self, values: dict[str, Any]) -> Any:
+        """The values in the driver's order."""
+        given = self._fixed | values
+        return given if self._names is None else tuple(given[name] for name in self._names)
+
+
 class Database:
     """Connections to the records; safe to share between threads, not across a fork."""
 
@@ -103,7 +117,7 @@ class Database:
             options["connect_args"] = {"connect_timeout": 5}
             options["pool_pre_ping"] = pooled  # a server may have closed what lies in the pool
         self.engine = sa.create_engine(self.url, **options)
-        self._compiled: dict[sa.Select[Any], Any] = {}
+        self._looks: dict[sa.Select[Any], Look] = {}
         self._writer = self.engine.execution_options(lstmq_writes=True)
         # A process that forks has no such lock: its child could inherit it held by nobody.
         is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -151,17 +165,15 @@ class Database:
 
         A seventh of what `reading` and a statement made each time take. Raises Unavailable.
         """
-        compiled = self._compiled.get(statement)
-        if compiled is None:
-            compiled = self._compiled[statement] = statement.compile(self.engine)
-        given: Any = compiled.construct_params(values)
-        if compiled.positional:
-            given = tuple(given[name] for name in compiled.positiontup or ())
+        look = self._looks.get(statement)
+        if look is None:
+            look = self._looks[statement] = Look(statement.compile(self.engine))
+        given = look.parameters(values)
         with _reachable():
             connection = self._looker()
             try:
                 cursor = connection.cursor()
-                cursor.execute(compiled.string, given)
+                cursor.execute(look.text, given)
                 row: tuple[Any, ...] | None = cursor.fetchone()
                 cursor.close()
             except self.engine.dialect.loaded_dbapi.Error as error:
