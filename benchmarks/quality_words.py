@@ -29,7 +29,8 @@ MODEL: dict[str, Any] = {
     "embedding_dropout": 0.1, "softmax": "adaptive", "tie_weights": False,
 }  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "batch_size": 32, "bptt": 48, "learning_rate": 3e-3, "warmup": 200, "patience": None, "seed": 1,
+    "batch_size": 32, "bptt": 48, "learning_rate": 3e-3, "warmup": 200, "patience": None,
+    "validation_from": "end", "seed": 1,
 }  # fmt: skip
 PUBLISHED = 114.95  # pytorch/examples word_language_model, LSTM 2x200, 12 epochs
 
@@ -38,12 +39,13 @@ def main() -> None:
     """Train, or go on; print perplexity and time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--optimizer", default="muon")
     parser.add_argument("--checkpoint", type=Path)
     asked = parser.parse_args()
     names: dict[str, str] = {}
     train, valid, test = (spelled(part, names) for part in ("train", "valid", "test"))
     corpus = Corpus("text", (f"{train}\n{valid}",))
-    config = configuration(corpus, asked.epochs, held_out=tokens_in(valid))
+    config = configuration(corpus, asked, held_out=tokens_in(valid))
     if asked.checkpoint and asked.checkpoint.exists():
         trainer = Trainer.resume(asked.checkpoint, corpus, threads=1)
     else:
@@ -94,14 +96,19 @@ def as_word(number: int) -> str:
     return word
 
 
-def configuration(corpus: Corpus, epochs: int, held_out: int) -> TrainConfig:
+def configuration(corpus: Corpus, asked: argparse.Namespace, held_out: int) -> TrainConfig:
     """The `word` preset at 2x200, all words kept, the last `held_out` tokens held out."""
     fraction = (held_out + 0.5) / tokens_in(corpus.documents[0])
     requested = {
         "preset": "word",
         "tokenizer": {"vocab_size": 40_000, "min_count": 1},
         "model": MODEL,
-        "training": {**TRAINING, "epochs": epochs, "validation_fraction": fraction},
+        "training": {
+            **TRAINING,
+            "optimizer": asked.optimizer,
+            "epochs": asked.epochs,
+            "validation_fraction": fraction,
+        },
     }
     return resolve_config(requested, summarize(corpus))
 

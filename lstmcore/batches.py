@@ -24,6 +24,8 @@ LONGEST_PAIR = 4096  # tokens; more of a pair is cut off
 TOKENS_A_PAIR_BATCH = 65_536  # long pairs are read fewer at a time, to bound memory
 SORTED_BATCHES = 32  # batches within which pairs are sorted by length, to pad less
 TOKENS_A_GROUP = 8192  # lines that stay together where there are too many to shuffle one by one
+HELD_OUT_PIECES = 16  # where text is held out everywhere, and how long each is at least
+HELD_OUT_TOKENS = 500
 EVALUATION_WINDOW = 64  # tokens of each stream at a time: the logits of more take much memory
 
 
@@ -223,14 +225,22 @@ def padded(pairs: Sequence[Pair]) -> Batch:
 
 
 def split_text(ids: Ids, config: TrainingConfig) -> StreamBatches:
-    """One text: its last part is held out."""
+    """One text: its last part is held out, or pieces of all of it."""
     values, size = ids.values, max(0, len(ids.values) - 1)  # the last one is `<eos>`
-    cut = size - int(size * config.validation_fraction)
-    if cut == 0:
+    count = int(size * config.validation_fraction)
+    if count == size:
         raise _nothing_to_learn()
-    training = Ring(values, np.array([0, size]), np.array([cut, 1]))
-    held = Ring(values, np.array([cut]), np.array([len(values) - cut if cut < size else 0]))
-    return StreamBatches(training, held, config, shuffled=False)
+    pieces = max(1, min(HELD_OUT_PIECES, count // HELD_OUT_TOKENS))
+    if config.validation_from == "end" or count == 0:
+        starts, lengths = np.array([size - count]), np.array([count])
+    else:  # a piece in the middle of each part of the text
+        parts, some = np.linspace(0, size, pieces + 1).astype(np.int64), count // pieces
+        starts, lengths = (parts[:-1] + parts[1:] - some) // 2, np.full(pieces, some)
+    ends = starts + lengths
+    kept = Ring(values, np.append(0, ends), np.append(starts, size + 1) - np.append(0, ends))
+    if config.validation_from == "end" and count:
+        lengths += 1  # its `<eos>` too
+    return StreamBatches(kept, Ring(values, starts, lengths), config, shuffled=False)
 
 
 def split_lines(ids: Ids, config: TrainingConfig) -> StreamBatches:

@@ -111,7 +111,9 @@ class TrainingConfig(_Settings):
     batch_size: int = Field(ge=1, le=4096, description="Streams (or pairs) read side by side.")
     bptt: int = Field(ge=1, le=2048, description="Tokens back through which errors are traced.")
     learning_rate: float = Field(gt=0, le=100, description="Size of one learning step.")
-    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="Learning algorithm.")
+    optimizer: Literal["muon", "adamw", "adam", "sgd"] = Field(
+        "adamw", description="Learning algorithm."
+    )
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Whether the learning rate falls to zero towards the end."
     )
@@ -121,6 +123,9 @@ class TrainingConfig(_Settings):
     )
     validation_fraction: float = Field(
         0.1, ge=0, le=0.5, description="Share of the text held out to measure learning."
+    )
+    validation_from: Literal["end", "everywhere"] = Field(
+        "end", description="Which part of a text is held out: its end, or pieces of all of it."
     )
     patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="Stop after so many evaluations without progress; null: never."

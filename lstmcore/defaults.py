@@ -44,6 +44,7 @@ TUTORIAL: dict[str, Json] = {
         "warmup": 0,
         "clip_norm": 0.0,
         "validation_fraction": 0.0,
+        "validation_from": "end",
         "patience": None,
         "seed": 0,
         "max_seconds": None,
@@ -186,7 +187,13 @@ def _text_training(level: str, tokens: int, vocabulary: int, seconds: float | No
         epochs = max(8, min(40, 1_500_000 // tokens))
         model = _model(64, 192, dropout=0.25)
         return _shape(
-            model, epochs=epochs, batch_size=16, bptt=bptt, learning_rate=4e-3, held_out=0.1
+            model,
+            epochs=epochs,
+            batch_size=16,
+            bptt=bptt,
+            learning_rate=4e-3,
+            held_out=0.1,
+            optimizer="muon",
         )
     fit = fit_text(level, tokens, vocabulary, seconds)
     adaptive = level == "word" and vocabulary > LARGE_VOCABULARY
@@ -196,8 +203,9 @@ def _text_training(level: str, tokens: int, vocabulary: int, seconds: float | No
         epochs=fit.epochs,
         batch_size=32 if words else 16,
         bptt=bptt,
-        learning_rate=3e-3 if words or fit.hidden_dim > LARGE_HIDDEN else 4e-3,
+        learning_rate=3e-3 if words or fit.hidden_dim > LARGE_HIDDEN else 5e-3,
         held_out=held_out_share(tokens),
+        optimizer="muon",
     )
 
 
@@ -226,9 +234,17 @@ def _model(embed_dim: int, hidden_dim: int, *, dropout: float, tied: bool = Fals
 
 
 def _shape(
-    model: Json, *, epochs: int, batch_size: int, bptt: int, learning_rate: float, held_out: float
+    model: Json,
+    *,
+    epochs: int,
+    batch_size: int,
+    bptt: int,
+    learning_rate: float,
+    held_out: float,
+    optimizer: str = "adamw",
 ) -> Json:
     training = {
+        "optimizer": optimizer,
         "epochs": epochs,
         "batch_size": batch_size,
         "bptt": bptt,
@@ -251,11 +267,11 @@ def _training(chosen: Json, summary: CorpusSummary, tokens: int, asked: Mapping[
     return {
         **chosen,
         "learning_rate": SGD_LEARNING_RATE if sgd else chosen["learning_rate"],
-        "optimizer": "adamw",
         "schedule": "cosine",
         "warmup": 0 if constant else min(200, steps // 20),
         "clip_norm": 0.25 if sgd else 1.0,
         "validation_fraction": held_out,
+        "validation_from": "everywhere",
         "patience": patience,
         "seed": 0,
         "max_seconds": None,

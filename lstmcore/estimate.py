@@ -12,7 +12,7 @@ RUNTIME_BYTES = 250 * 1024 * 1024  # torch itself
 # multiply and add, forward and twice backward
 FLOPS_PER_WEIGHT = 6
 SHARE_OF_RARE = 0.15  # of all tokens, roughly
-OPTIMIZER_COPIES = {"adamw": 2, "adam": 2, "sgd": 0}
+OPTIMIZER_COPIES = {"muon": 2, "adamw": 2, "adam": 2, "sgd": 0}
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,19 @@ from torch import Tensor, nn, optim
 
 from lstmcore.config import TrainConfig, TrainingConfig
 from lstmcore.errors import CheckpointError
+from lstmcore.muon import Muon
 
-WEIGHT_DECAY = 0.01  # of the matrices inside the network, with AdamW
+WEIGHT_DECAY = 0.01  # of the matrices inside the network, with AdamW and Muon
+MEMORY_OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
+MEMORY_OF_MUON = ("momentum_buffer",)
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> optim.Optimizer:
     """The optimizer of a configuration. Its learning rate is set anew before each step.
 
-    AdamW shrinks the matrices only. Biases have nothing to shrink for; a row of the embedding
-    would be shrunk at every step but moved only when its token occurs, so rare words would fade.
+    AdamW and Muon shrink the matrices only. Biases have nothing to shrink for; a row of the
+    embedding would be shrunk at every step but moved only when its token occurs, so rare words
+    would fade.
     """
     rate = config.training.learning_rate
     if config.preset == "tutorial":
@@ -24,16 +28,32 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> optim.Optimizer:
         return optim.SGD(model.parameters(), lr=rate)
     if config.training.optimizer == "adam":
         return optim.Adam(model.parameters(), lr=rate, fused=True)
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        shrinks = parameter.dim() > 1 and not name.startswith("embedding.")
-        (matrices if shrinks else rest).append(parameter)
+    inside, outer, rest = _kinds(model)
+    if config.training.optimizer == "muon":
+        groups = [
+            {"params": outer, "weight_decay": WEIGHT_DECAY},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        return Muon(inside, groups, lr=rate, decay=WEIGHT_DECAY)
     groups = [
-        {"params": matrices, "weight_decay": WEIGHT_DECAY},
+        {"params": inside + outer, "weight_decay": WEIGHT_DECAY},
         {"params": rest, "weight_decay": 0.0},
     ]
     return optim.AdamW(groups, lr=rate, fused=True)
+
+
+def _kinds(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """The matrices from layer to layer, those of the output, and what does not shrink."""
+    kinds: tuple[list[nn.Parameter], ...] = ([], [], [])
+    for name, parameter in model.named_parameters():
+        shrinks = parameter.dim() > 1 and not name.startswith("embedding.")
+        kinds[(0 if is_inside(name) else 1) if shrinks else 2].append(parameter)
+    return kinds[0], kinds[1], kinds[2]
+
+
+def is_inside(name: str) -> bool:
+    """Whether a parameter is a matrix from layer to layer, which is what Muon is for."""
+    return name.startswith(("lstm.weight_", "projection."))
 
 
 def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
@@ -72,10 +92,11 @@ def expected_optimizer_shapes(
     """The names and shapes `optimizer_tensors` has after `step` steps on such weights."""
     if step == 0 or config.training.optimizer == "sgd":
         return {}
+    muon = config.training.optimizer == "muon"
     return {
         f"{name}.{key}": () if key == "step" else shape
         for name, shape in weights.items()
-        for key in ("step", "exp_avg", "exp_avg_sq")
+        for key in (MEMORY_OF_MUON if muon and is_inside(name) else MEMORY_OF_ADAM)
     }
 
 

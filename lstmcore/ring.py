@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 JOINED_TOKENS = 1 << 25  # a ring up to here is joined in memory once an epoch: reading is faster
+FEW_PIECES = 32  # a text without what is held out
 COPIED_PIECES = 16_384  # joined at once: their index takes 8 bytes a token
 Array = np.ndarray[Any, Any]
 
@@ -63,7 +64,7 @@ class Ring:
 
     def joined(self) -> Array:
         """All ids in memory, (N,)."""
-        if self.pieces <= 2:  # noqa: PLR2004 - a text and its end
+        if self.pieces <= FEW_PIECES:
             parts = [
                 self._ids[start : start + length]
                 for start, length in zip(self._starts, self._lengths, strict=True)

@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from lstmcore.batches import IGNORED, Pair, StreamBatches, padded, split_lines, split_pairs
+from lstmcore.batches import (
+    HELD_OUT_PIECES,
+    HELD_OUT_TOKENS,
+    IGNORED,
+    Pair,
+    StreamBatches,
+    padded,
+    split_lines,
+    split_pairs,
+    split_text,
+)
 from lstmcore.config import ModelConfig, TrainingConfig
 from lstmcore.encoding import Ids
 from lstmcore.loss import batch_loss
@@ -196,6 +206,28 @@ def test_the_held_out_part_is_a_fixed_choice_and_never_trained_on() -> None:
         set(range(20)) - held
     )
     assert batches.validation_tokens == 10
+
+
+@pytest.mark.parametrize("place", ["end", "everywhere"])
+@pytest.mark.parametrize("tokens", [2, 30, 4_000, 40_000])
+@pytest.mark.parametrize("fraction", [0.0, 0.05, 0.5])
+def test_of_a_text_every_token_is_trained_on_or_held_out(
+    fraction: float, tokens: int, place: str
+) -> None:
+    changes = {"validation_fraction": fraction, "validation_from": place, "batch_size": 1}
+    settings = config(TEXT).training.model_copy(update=changes)
+    batches = split_text(as_ids([list(range(tokens))]), settings)
+    trained = [int(t) for b in _epoch(batches) for t in b.inputs.flatten()]
+    held = [int(t) for b in batches.validation() for t in b.inputs.flatten()]
+    assert not set(trained) & set(held)
+    assert len(trained) == len(set(trained))
+    assert abs(len(held) - fraction * tokens) <= HELD_OUT_PIECES + settings.batch_size
+    assert len(trained) + len(held) >= tokens - HELD_OUT_PIECES
+    if place == "everywhere" and len(held) > HELD_OUT_PIECES * HELD_OUT_TOKENS:
+        parts = {token * HELD_OUT_PIECES // tokens for token in held}
+        assert len(parts) == HELD_OUT_PIECES
+    elif place == "end" and held:
+        assert max(trained[:-1], default=0) - 1 <= min(held)
 
 
 def test_weight_decay_spares_biases_and_the_embedding(model: LSTMLanguageModel) -> None:

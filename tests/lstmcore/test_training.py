@@ -207,7 +207,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 
 @pytest.mark.parametrize("preset", ["char", "word", "subword"])
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "adam", "sgd"])
 def test_every_optimizer_schedule_and_tokenizer_can_be_resumed(
     optimizer: str, schedule: str, preset: str, tmp_path: Path
 ) -> None:
