@@ -1,9 +1,9 @@
 """How large a network, and how many epochs: what suits an amount of text and of time.
 
 A step costs about six floating point operations for each weight and token, so time buys a product
-of weights and tokens. It is best spent on about twenty tokens for each weight of the LSTM: at equal
-time, on a megabyte of Shakespeare's letters, 256 cells and eight epochs beat 320 and five, and
-those beat 384 and four (DESIGN.md). Where the text is short, reading it more often than MOST_EPOCHS
+of weights and tokens. It is best spent on ten to twenty tokens for each weight of the LSTM: on a
+megabyte of Shakespeare's letters, 256 cells and four epochs beat 192 and six or seven, and in twice
+that time 256 and eight beat 320 and five (DESIGN.md). Where the text is short, reading it more often than MOST_EPOCHS
 times teaches nothing new, so the rest of the time goes into a larger network, as far as the text
 can fill it.
 """
@@ -16,7 +16,7 @@ GATES = 4
 DEFAULT_SECONDS = 240.0  # what a training takes about when nobody says
 SHARE_FOR_STEPS = 0.9  # of the time; the rest is for evaluations
 SIZES = (128, 192, 256, 320, 384, 512, 640, 768, 1024)
-TOKENS_A_WEIGHT = 20
+TOKENS_A_WEIGHT = 9.5
 WEIGHTS_A_TOKEN = 1.5  # of text; a larger network would know it by heart
 MOST_EPOCHS = 20
 # The true speed is measured when the training runs, and its steps are cut to it. So the plan for a
