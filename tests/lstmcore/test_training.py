@@ -31,6 +31,7 @@ from tests.lstmcore.trainings import (
 
 KINDS: list[tuple[str, str, dict[str, Any]]] = [
     ("text", "char", {"optimizer": "adamw", "bptt": 32, "epochs": 2}),
+    ("text", "char", {"optimizer": "muon", "validation_from": "everywhere", "layers": 2}),
     ("text", "word", {"optimizer": "adam", "schedule": "constant", "warmup": 3}),
     ("text", "word", {"optimizer": "adamw", "layers": 2, "dropout": 0.4, "tie_weights": True}),
     ("text", "word", {"optimizer": "sgd", "learning_rate": 1.0, "dropout": 0.2}),

@@ -44,8 +44,11 @@ CORPORA = {"text": TEXT, "lines": LINES, "pairs": PAIRS}
 
 def config(corpus: Corpus, preset: str = "word", **settings: Any) -> TrainConfig:
     """A tiny network and a few epochs; `settings` go to the model or the training."""
-    model = {"embed_dim": 8, "hidden_dim": 12, "layers": 1, "dropout": 0.0}
-    training = {"epochs": 3, "batch_size": 4, "bptt": 7, "validation_fraction": 0.2, "seed": 5}
+    model: dict[str, Any] = {"embed_dim": 8, "hidden_dim": 12, "layers": 1, "dropout": 0.0}
+    training: dict[str, Any] = {
+        "epochs": 3, "batch_size": 4, "bptt": 7, "validation_fraction": 0.2,
+        "validation_from": "end", "seed": 5,
+    }  # fmt: skip
     for name, value in settings.items():
         place = model if name in ModelConfig.model_fields else training
         place[name] = value
