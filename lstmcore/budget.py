@@ -3,9 +3,9 @@
 A step costs about six floating point operations for each weight and token, so time buys a product
 of weights and tokens. It is best spent on ten to twenty tokens for each weight of the LSTM: on a
 megabyte of Shakespeare's letters, 256 cells and four epochs beat 192 and six or seven, and in twice
-that time 256 and eight beat 320 and five (DESIGN.md). Where the text is short, reading it more often than MOST_EPOCHS
-times teaches nothing new, so the rest of the time goes into a larger network, as far as the text
-can fill it.
+that time 256 and eight beat 320 and five (DESIGN.md). Where text is short, reading it more often
+than MOST_EPOCHS times teaches nothing new, so the rest of the time goes into a larger network, as
+far as the text can fill it.
 """
 
 from dataclasses import dataclass
