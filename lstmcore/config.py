@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from lstmcore.corpus import CorpusSummary
 from lstmcore.defaults import LEVEL_OF_PRESET, SHARED, TUTORIAL, default_config, suggest_preset
 from lstmcore.errors import FieldError
-from lstmcore.validation import config_error, plain, refuse, refuse_all, validated
+from lstmcore.validation import config_error, field_help, plain, refuse, refuse_all, validated
 
 __all__ = [
     "AUTO",
@@ -312,14 +312,5 @@ def _refuse_tutorial_changes(config: TrainConfig) -> None:
     )
 
 
-def _field_help(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, field in model.model_fields.items():
-        found[prefix + name] = field.description or ""
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= _field_help(field.annotation, f"{prefix}{name}.")
-    return found
-
-
 # One line for every setting, by its dotted name: "model.layers", "sampling.top_k".
-FIELD_HELP: dict[str, str] = _field_help(TrainConfig) | _field_help(Sampling, "sampling.")
+FIELD_HELP: dict[str, str] = field_help(TrainConfig) | field_help(Sampling, "sampling.")

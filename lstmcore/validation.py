@@ -91,3 +91,13 @@ def _field_error(detail: ErrorDetails) -> FieldError:
     if sentence is None:
         return {"loc": list(detail["loc"]), "msg": detail["msg"][0].lower() + detail["msg"][1:]}
     return {"loc": list(detail["loc"]), "msg": sentence.format_map(limits)}
+
+
+def field_help(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """The description of every field, also of models inside, by its dotted name."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        found[prefix + name] = field.description or ""
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= field_help(field.annotation, f"{prefix}{name}.")
+    return found
