@@ -1,7 +1,10 @@
 """Jobs that are watched: every event once, whatever the line does; leaving does not stop them."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -124,22 +127,21 @@ def test_patience_is_for_what_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_leaving_a_training_does_not_stop_it(
     url: str, app: Flask, text: Path, backend: Backend, terminal: bool
 ) -> None:
-    main = threading.main_thread().ident
-    assert main is not None
-
-    def leave() -> None:
-        eventually(lambda: app.extensions[WATCHERS]._bells)
-        signal.pthread_kill(main, signal.SIGINT)
-
-    leaving = threading.Thread(target=leave)
-    leaving.start()
     environment = {"TTY_COMPATIBLE": "1", "COLUMNS": "120"} if terminal else {}
-    left = lstmq("train", str(text), "--preset", "tutorial", **environment)
-    leaving.join()
+    with subprocess.Popen(
+        [sys.executable, "-m", "web.cli", "train", str(text), "--preset", "tutorial"],
+        env=os.environ | {"LSTMQ_URL": url} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as left:
+        eventually(lambda: app.extensions[WATCHERS]._bells)
+        left.send_signal(signal.SIGINT)
+        output, remarks = left.communicate(timeout=60)
     (job,) = jobs.list_page(backend, "local").data
-    assert left.exit_code == 130
+    assert left.returncode == 130
     assert job.state == "queued"
-    assert f"lstmq job {job.id} --follow" in left.stderr
-    assert f"lstmq cancel {job.id}" in left.stderr
-    assert left.stdout == ""
-    assert ("━" in left.stderr) == terminal
+    assert f"lstmq job {job.id} --follow" in remarks
+    assert f"lstmq cancel {job.id}" in remarks
+    assert output == ""
+    assert ("━" in remarks) == terminal

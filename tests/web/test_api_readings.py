@@ -102,16 +102,13 @@ def test_the_kinds_are_told_apart(client: FlaskClient, backend: Backend, model: 
         assert reading in page.text
 
 
-def test_what_does_not_fit_the_model_fails_with_the_reason(
+def test_what_does_not_fit_the_model_is_refused(
     client: FlaskClient, backend: Backend, model: Model
 ) -> None:
     pairs = datasets.create(backend, "local", name="pairs", data=b"one : two\nthree : four\n")
     assert pairs.layout == "pairs"
-    job = submitted(client, kind="evaluate", model=model.id, dataset=pairs.id)
-    *_, last = work(backend, forgetful=False)
-    assert last.id == job
-    assert last.error is not None
-    assert "pairs" in last.error["message"]
+    body = {"kind": "evaluate", "model": model.id, "dataset": pairs.id}
+    assert "pairs" in problem_of(client.post(URL, json=body), 422)["detail"]
 
 
 @pytest.mark.parametrize(

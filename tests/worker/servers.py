@@ -6,9 +6,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -94,8 +96,20 @@ def s3(bucket: str, address: str = "127.0.0.1") -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        _write_one_at_a_time(server)
         endpoint = f"http://{host}:{port}"
         httpx.put(f"{endpoint}/{bucket}").raise_for_status()
         yield endpoint
     finally:
         server.stop()
+
+
+def _write_one_at_a_time(server: Any) -> None:
+    """A write under a condition is one act in S3; moto looks first, and then writes."""
+    app, writing = server._server.app, threading.Lock()
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Any:
+        with writing if environ["REQUEST_METHOD"] == "PUT" else nullcontext():
+            return app(environ, start_response)
+
+    server._server.app = guarded
