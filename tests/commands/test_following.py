@@ -128,16 +128,23 @@ def test_leaving_a_training_does_not_stop_it(
     url: str, app: Flask, text: Path, backend: Backend, terminal: bool
 ) -> None:
     environment = {"TTY_COMPATIBLE": "1", "COLUMNS": "120"} if terminal else {}
-    with subprocess.Popen(
-        [sys.executable, "-m", "web.cli", "train", str(text), "--preset", "tutorial"],
-        env=os.environ | {"LSTMQ_URL": url} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as left:
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # `pytest &` has it ignored,
+    try:  # and so would have the command
+        left = subprocess.Popen(
+            [sys.executable, "-m", "web.cli", "train", str(text), "--preset", "tutorial"],
+            env=os.environ | {"LSTMQ_URL": url} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    try:
         eventually(lambda: app.extensions[WATCHERS]._bells)
         left.send_signal(signal.SIGINT)
         output, remarks = left.communicate(timeout=60)
+    finally:
+        left.kill()
     (job,) = jobs.list_page(backend, "local").data
     assert left.returncode == 130
     assert job.state == "queued"
