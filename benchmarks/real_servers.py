@@ -5,16 +5,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import redis
-
+from tests.processes import await_redis
 from tests.worker.servers import find_postgres, postgres
 
-START_SECONDS = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,25 +29,11 @@ def redis_server() -> Iterator[str]:
             stdout=subprocess.DEVNULL,
         )
         try:
-            _wait_for(f"unix://{socket}")
+            await_redis(f"unix://{socket}")
             yield f"unix://{socket}"
         finally:
             process.terminate()
             process.wait()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with redis.Redis.from_url(url) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
 
 
 @contextmanager

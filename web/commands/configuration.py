@@ -10,7 +10,6 @@ import click
 from web.client import Json
 
 PRESETS = ["tutorial", "char", "word", "subword"]
-PRIORITIES = ["low", "normal", "high"]
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhd]?)")
 

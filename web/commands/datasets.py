@@ -9,7 +9,7 @@ from web.commands.configuration import reading_options
 from web.commands.connection import connected
 from web.commands.options import json_option, page_options, url_option
 from web.commands.sources import Source, send
-from web.commands.terminal import note, print_deleted, print_json, print_table
+from web.commands.terminal import note, print_deleted, print_json, print_page
 
 
 @click.command()
@@ -25,18 +25,15 @@ def datasets(url: str, delete: str | None, *, as_json: bool, **wanted: Any) -> N
             print_deleted(delete, as_json=as_json)
             return
         page = client.page("datasets", **wanted)
-    if as_json:
-        print_json(page)
-        return
-    print_table(
+    print_page(
+        page,
         ("id", "name", "layout", "bytes", "stored"),
         (
             [each[name] for name in ("id", "name", "layout", "bytes", "created_at")]
             for each in page["data"]
         ),
+        as_json=as_json,
     )
-    if page["has_more"]:
-        note(f"There are more: --after {page['next']}")
 
 
 @click.command()

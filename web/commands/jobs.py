@@ -19,7 +19,7 @@ from web.commands.terminal import (
     print_deleted,
     print_fields,
     print_json,
-    print_table,
+    print_page,
     printable,
 )
 from web.commands.watching import check_success, watch
@@ -41,10 +41,8 @@ def jobs(url: str, *, as_json: bool, **wanted: Any) -> None:
     """List jobs, the newest first."""
     with connected(url) as client:
         page = client.page("jobs", **wanted)
-    if as_json:
-        print_json(page)
-        return
-    print_table(
+    print_page(
+        page,
         ("id", "name", "kind", "state", "done", "loss"),
         (
             (
@@ -54,9 +52,8 @@ def jobs(url: str, *, as_json: bool, **wanted: Any) -> None:
             )
             for job in page["data"]
         ),
+        as_json=as_json,
     )
-    if page["has_more"]:
-        note(f"There are more: --after {page['next']}")
 
 
 @click.command()

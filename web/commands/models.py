@@ -7,7 +7,12 @@ import click
 from web.client import Json, model_path
 from web.commands.connection import connected
 from web.commands.options import json_option, page_options, url_option
-from web.commands.terminal import note, print_deleted, print_fields, print_json, print_table
+from web.commands.terminal import (
+    print_deleted,
+    print_fields,
+    print_json,
+    print_page,
+)
 from web.commands.wording import number
 
 
@@ -19,10 +24,8 @@ def models(url: str, *, as_json: bool, **wanted: Any) -> None:
     """List models, the newest first."""
     with connected(url) as client:
         page = client.page("models", **wanted)
-    if as_json:
-        print_json(page)
-        return
-    print_table(
+    print_page(
+        page,
         ("id", "name", "preset", "loss", "made"),
         (
             (
@@ -32,9 +35,8 @@ def models(url: str, *, as_json: bool, **wanted: Any) -> None:
             )
             for model in page["data"]
         ),
+        as_json=as_json,
     )
-    if page["has_more"]:
-        note(f"There are more: --after {page['next']}")
 
 
 @click.command()

@@ -52,6 +52,11 @@ def page_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+priority_option = click.option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    help="Before others of yours, or after.",
+)
 wait_option = click.option(
     "--wait/--no-wait", default=True, help="Follow it to its end (the default), or only submit it."
 )

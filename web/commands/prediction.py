@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from web.client import ApiError, Client, Json, model_path
-from web.commands.configuration import PRIORITIES, reading_options
+from web.commands.configuration import reading_options
 from web.commands.connection import connected
 from web.commands.downloads import save
-from web.commands.options import json_option, url_option, wait_option
+from web.commands.options import json_option, priority_option, url_option, wait_option
 from web.commands.sampling import sampling_from, sampling_options
 from web.commands.sources import Source, dataset_of, read_text
 from web.commands.terminal import note, print_json, print_table, printable
@@ -127,7 +127,7 @@ def next_tokens(model: str, prompt: str, url: str, *, as_json: bool) -> None:
     help="Where the answers go; else standard output.",
 )
 @click.option("--name", help="Name of the job.")
-@click.option("--priority", type=click.Choice(PRIORITIES), help="Before others of yours, or after.")
+@priority_option
 @sampling_options
 @reading_options
 @wait_option

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from web.client import Json, model_path
-from web.commands.configuration import PRIORITIES, reading_options
+from web.commands.configuration import reading_options
 from web.commands.connection import connected
-from web.commands.options import json_option, url_option, wait_option
+from web.commands.options import json_option, priority_option, url_option, wait_option
 from web.commands.sources import Source, dataset_of, read_text
 from web.commands.terminal import note, print_fields, print_json, print_table
 from web.commands.watching import check_success, watch
@@ -62,7 +62,7 @@ def score(
 @click.argument("model")
 @click.argument("source", metavar="FILE", type=Source(stored=True))
 @click.option("--name", help="Name of the job.")
-@click.option("--priority", type=click.Choice(PRIORITIES), help="Before others of yours, or after.")
+@priority_option
 @reading_options
 @wait_option
 @json_option

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from web.client import FINAL, ApiError, Client, Json, segment
-from web.commands.configuration import PRIORITIES, config_from, config_options, reading_options
+from web.commands.configuration import config_from, config_options, reading_options
 from web.commands.connection import connected
-from web.commands.options import json_option, page_options, url_option, wait_option
+from web.commands.options import json_option, page_options, priority_option, url_option, wait_option
 from web.commands.searching import search_from, search_options, space_from
 from web.commands.sources import Source, dataset_of, is_stored, name_of
 from web.commands.terminal import (
@@ -24,6 +24,7 @@ from web.commands.terminal import (
     note,
     print_deleted,
     print_json,
+    print_page,
     print_table,
     printable,
 )
@@ -39,7 +40,7 @@ COLUMNS = ("trial", "settings", "state", "done", "loss", "held out", "job")
 @click.option("--name", help="Name of the sweep; else the file's.")
 @search_options
 @config_options
-@click.option("--priority", type=click.Choice(PRIORITIES), help="Before others of yours, or after.")
+@priority_option
 @reading_options
 @wait_option
 @json_option
@@ -118,10 +119,8 @@ def sweeps(
 def _list(url: str, wanted: Mapping[str, Any], *, as_json: bool) -> None:
     with connected(url) as client:
         page = client.page("sweeps", **wanted)
-    if as_json:
-        print_json(page)
-        return
-    print_table(
+    print_page(
+        page,
         ("id", "name", "state", "trials", "best loss", "best model"),
         (
             (
@@ -131,9 +130,8 @@ def _list(url: str, wanted: Mapping[str, Any], *, as_json: bool) -> None:
             )
             for each in page["data"]
         ),
+        as_json=as_json,
     )
-    if page["has_more"]:
-        note(f"There are more: --after {page['next']}")
 
 
 def watch(client: Client, sweep: Json) -> Json:

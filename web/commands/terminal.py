@@ -77,6 +77,18 @@ def print_table(
     Console(stderr=err).print(table)
 
 
+def print_page(
+    page: dict[str, Any], columns: Sequence[str], rows: Iterable[Sequence[object]], *, as_json: bool
+) -> None:
+    """A page of a list as a table, and how to see the rest; or as the API has it."""
+    if as_json:
+        print_json(page)
+        return
+    print_table(columns, rows)
+    if page["has_more"]:
+        note(f"There are more: --after {page['next']}")
+
+
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Names and values, a line each; what is not known is left out."""
     known = [(name, str(value)) for name, value in fields if value not in (None, "")]

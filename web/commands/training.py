@@ -6,13 +6,12 @@ import click
 
 from web.client import Json
 from web.commands.configuration import (
-    PRIORITIES,
     config_from,
     config_options,
     reading_options,
 )
 from web.commands.connection import connected
-from web.commands.options import json_option, url_option, wait_option
+from web.commands.options import json_option, priority_option, url_option, wait_option
 from web.commands.sources import Source, dataset_of, is_stored, name_of
 from web.commands.terminal import note, print_json
 from web.commands.watching import check_success, watch
@@ -25,7 +24,7 @@ STOPPED = {"early": "it stopped early", "time limit": "it stopped at the time li
 @click.argument("source", metavar="FILE", type=Source(stored=True))
 @click.option("--name", help="Name of the job and the model; else the file's.")
 @config_options
-@click.option("--priority", type=click.Choice(PRIORITIES), help="Before others of yours, or after.")
+@priority_option
 @reading_options
 @wait_option
 @json_option
