@@ -23,8 +23,8 @@ def linear_cross_entropy(
         loss: Tensor = _LinearCrossEntropy.apply(*parts)  # type: ignore[no-untyped-call]
         return loss
     total = features.new_zeros(())
-    for rows, logprobs in _chunks(features, weight, bias):
-        total -= logprobs.gather(1, targets[rows, None]).sum()
+    for rows, logits in _chunks(features, weight, bias):
+        total -= torch.log_softmax(logits, -1, out=logits).gather(1, targets[rows, None]).sum()
     return total / count
 
 
@@ -42,10 +42,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         of_features = torch.empty_like(features)  # (N, H)
         of_weight, of_bias = torch.empty_like(weight), torch.zeros_like(bias)  # (V, H), (V,)
         total = features.new_zeros(())
-        for rows, logprobs in _chunks(features, weight, bias):
+        for rows, logits in _chunks(features, weight, bias):
             target = targets[rows, None]  # (n, 1)
-            total -= logprobs.gather(1, target).sum()
-            error = logprobs.exp_()  # (n, V)
+            error = torch.softmax(logits, -1, out=logits)  # (n, V)
+            total += _surprise(error, targets[rows], features[rows], weight, bias)
             error.scatter_add_(1, target, error.new_full(target.shape, -1))
             torch.mm(error, weight, out=of_features[rows])
             added_to = float(rows.start > 0)  # the first rows overwrite what was there
@@ -66,18 +66,32 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return *of_all, None, None
 
 
-def _chunks(features: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows of features (N, H) after the other, and their log probabilities (n, V).
+def _surprise(
+    probabilities: Tensor, targets: Tensor, features: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Minus the log probabilities of targets (n,), summed, when those of all tokens are (n, V)."""
+    likely = probabilities.gather(1, targets[:, None])[:, 0]
+    lost = likely < torch.finfo(likely.dtype).tiny  # less than a float can say
+    surprise = -likely[~lost].log().sum()
+    if bool(lost.any()):  # how far their logits are below those of the likeliest tokens
+        most, at = probabilities[lost].max(1)
+        of_targets = targets[lost]
+        further = (features[lost] * (weight[at] - weight[of_targets])).sum(1)
+        surprise += (further + bias[at] - bias[of_targets] - most.log()).sum()
+    return surprise
 
-    The memory of the log probabilities is used again for the next rows.
+
+def _chunks(features: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Some rows of features (N, H) after the other, and their logits (n, V).
+
+    The memory of the logits is used again for the next rows.
     """
     count, vocabulary = len(features), len(weight)
     chunks = max(1, -(-count // rows_at_once(vocabulary)))
     size = max(1, -(-count // chunks))
-    logits, logprobs = features.new_empty(2, size, vocabulary)
+    logits = features.new_empty(size, vocabulary)
     for start in range(0, count, size):
         rows = slice(start, min(start + size, count))
-        n = rows.stop - start
+        of_rows = logits[: rows.stop - start]
         # adding the bias afterwards is faster than torch.addmm, which copies it first
-        torch.mm(features[rows], weight.T, out=logits[:n]).add_(bias)
-        yield rows, torch.log_softmax(logits[:n], -1, out=logprobs[:n])
+        yield rows, torch.mm(features[rows], weight.T, out=of_rows).add_(bias)
