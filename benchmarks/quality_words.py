@@ -25,11 +25,11 @@ from lstmcore.training import Evaluated, Trainer
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SAVE_SECONDS = 120
 MODEL: dict[str, Any] = {
-    "embed_dim": 200, "hidden_dim": 200, "layers": 2, "dropout": 0.2, "locked_dropout": True,
-    "embedding_dropout": 0.1, "softmax": "adaptive", "tie_weights": False,
+    "embed_dim": 200, "hidden_dim": 200, "layers": 2, "dropout": 0.2, "softmax": "adaptive",
+    "tie_weights": True,
 }  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "batch_size": 32, "bptt": 48, "learning_rate": 3e-3, "warmup": 200, "patience": None,
+    "batch_size": 32, "bptt": 48, "learning_rate": 8e-3, "warmup": 200, "patience": None,
     "validation_from": "end", "seed": 1,
 }  # fmt: skip
 PUBLISHED = 114.95  # pytorch/examples word_language_model, LSTM 2x200, 12 epochs

@@ -94,14 +94,9 @@ class ModelConfig(_Settings):
         False, description="Use the embedding as the output layer too: fewer parameters."
     )
     softmax: Literal["full", "adaptive"] = Field(
-        "full", description="adaptive: rare words get fewer numbers; for vocabularies above 10,000."
+        "full",
+        description="adaptive: rare words are weighed apart; for vocabularies above 10,000.",
     )
-
-    @model_validator(mode="after")
-    def _adaptive_is_not_tied(self) -> "ModelConfig":
-        if self.softmax == "adaptive" and self.tie_weights:
-            refuse(("tie_weights",), "does not go with adaptive softmax: set it to false")
-        return self
 
 
 class TrainingConfig(_Settings):

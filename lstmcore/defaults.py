@@ -113,11 +113,6 @@ def default_config(preset: str, summary: CorpusSummary, asked: Mapping[str, Any]
     else:
         vocabulary = expected_vocabulary(level, tokenizer | _section(asked, "tokenizer"), summary)
         shape = _text_training(level, tokens, vocabulary, _seconds(asked))
-    given = _section(asked, "model")
-    if given.get("softmax") == "adaptive":
-        shape["model"]["tie_weights"] = False  # it has an output layer of its own
-    elif given.get("tie_weights") is True:
-        shape["model"]["softmax"] = "full"
     return {
         "preset": preset,
         "tokenizer": tokenizer,

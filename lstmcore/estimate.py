@@ -54,7 +54,10 @@ def estimate(
     # looking up an embedding costs nothing; used as the output layer too, it is multiplied
     multiplied = parameters - (0 if model.tie_weights else vocabulary * model.embed_dim)
     if model.softmax == "adaptive":  # rare tokens are computed where they occur
-        rare = sum(tail.tokens * tail.width for tail in tails(model.hidden_dim, vocabulary))
+        rare = sum(
+            tail.tokens * (model.embed_dim if model.tie_weights else tail.width)
+            for tail in tails(model.hidden_dim, vocabulary)
+        )
         multiplied -= round(rare * (1 - SHARE_OF_RARE))
     flops = float(FLOPS_PER_WEIGHT) * multiplied * trained * training.epochs
     seconds = flops / (flops_per_second * threads) + steps * STEP_SECONDS
@@ -76,6 +79,6 @@ def _memory_bytes(
     copies = 3 + OPTIMIZER_COPIES[config.training.optimizer]
     # embedding, and for each layer gates, cells and hidden states, forward and backward
     activations = step_tokens * (model.embed_dim + model.layers * model.hidden_dim * 8) * 2
-    logits = min(step_tokens, rows_at_once(vocabulary)) * vocabulary * 2  # and probabilities
+    logits = min(step_tokens, rows_at_once(vocabulary)) * vocabulary
     values = parameters * copies + activations + logits + tokens
     return RUNTIME_BYTES + FLOAT_BYTES * values

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from lstmcore.config import ModelConfig
-from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax
+from lstmcore.dropout import kept
+from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax, TiedAdaptiveSoftmax
 
 State = tuple[Tensor, Tensor]  # what the network remembers: h and c, each (L, B, H)
 
@@ -27,14 +28,13 @@ class LSTMLanguageModel(nn.Module):
     def __init__(self, vocabulary: int, config: ModelConfig) -> None:
         """Draw the first weights from torch's global random numbers."""
         super().__init__()
-        tied, layers = config.tie_weights, config.layers
+        tied = config.tie_weights
         self.embedding = nn.Embedding(vocabulary, config.embed_dim)
         self.lstm = nn.LSTM(
             config.embed_dim,
             config.hidden_dim,
-            num_layers=layers,
+            num_layers=config.layers,
             batch_first=True,
-            dropout=config.dropout if layers > 1 and not config.locked_dropout else 0.0,
         )
         self.projection = (
             nn.Linear(config.hidden_dim, config.embed_dim, bias=False)
@@ -42,7 +42,9 @@ class LSTMLanguageModel(nn.Module):
             else None
         )
         self.output: FullSoftmax | AdaptiveSoftmax
-        if config.softmax == "adaptive":
+        if config.softmax == "adaptive" and tied:
+            self.output = TiedAdaptiveSoftmax(self.embedding)
+        elif config.softmax == "adaptive":
             self.output = AdaptiveSoftmax(config.hidden_dim, vocabulary)
         else:
             self.output = FullSoftmax(config.embed_dim if tied else config.hidden_dim, vocabulary)
@@ -50,9 +52,10 @@ class LSTMLanguageModel(nn.Module):
         self.dropout, self.locked = config.dropout, config.locked_dropout
         self.embedding_dropout = config.embedding_dropout
         self.tied = tied
+        if tied:
+            nn.init.uniform_(self.embedding.weight, -TIED_RANGE, TIED_RANGE)
         if tied and isinstance(self.output, FullSoftmax):
             self.output.weight = self.embedding.weight
-            nn.init.uniform_(self.embedding.weight, -TIED_RANGE, TIED_RANGE)
             nn.init.zeros_(self.output.bias)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -63,14 +66,17 @@ class LSTMLanguageModel(nn.Module):
     def features(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read `ids` (B, T); return what the output layer takes in (B, T, H or E) and the state."""
         embedded = self._drop(self._embed(ids))  # (B, T, E)
-        if self._drops_between_layers_itself:
+        if self.training and self.dropout > 0 and self.lstm.num_layers > 1:
             hidden, state = self._layer_by_layer(embedded, state)
         else:
             hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
         return self._project(self._drop(hidden)), state
 
     def _layer_by_layer(self, values: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """What nn.LSTM does, with our own dropout between the layers."""
+        """What nn.LSTM does, with our own dropout between the layers.
+
+        Its own is never locked, and on a GPU has random numbers nobody can repeat.
+        """
         h, c = state or self.start_state(len(values))  # (L, B, H) each
         hs, cs = [], []
         for layer, weights in enumerate(map(tuple, self.lstm.all_weights)):
@@ -129,7 +135,7 @@ class LSTMLanguageModel(nn.Module):
         return {
             name: tensor
             for name, tensor in self.state_dict().items()
-            if not (self.tied and name == "output.weight")
+            if not (self.tied and name in {"output.weight", "output.embedding.weight"})
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -146,12 +152,6 @@ class LSTMLanguageModel(nn.Module):
         """Where the weights are."""
         return self.embedding.weight.device
 
-    @property
-    def _drops_between_layers_itself(self) -> bool:
-        # nn.LSTM's own dropout is never locked, and on a GPU has random numbers nobody can repeat
-        other = self.locked or self.device.type != "cpu"
-        return self.training and self.dropout > 0 and self.lstm.num_layers > 1 and other
-
     def _embed(self, ids: Tensor) -> Tensor:
         """Rows of the embedding (B, T, E); some tokens are left out wherever they stand.
 
@@ -161,19 +161,15 @@ class LSTMLanguageModel(nn.Module):
         embedded: Tensor = self.embedding(ids)
         if self.embedding_dropout == 0 or not self.training:
             return embedded
-        kept = nn.functional.dropout(
-            embedded.new_ones(self.embedding.num_embeddings), self.embedding_dropout
-        )
-        return embedded * kept[ids, None]  # (V,) by ids (B, T)
+        tokens = embedded.new_empty(self.embedding.num_embeddings)  # (V,)
+        return embedded * kept(tokens, self.embedding_dropout)[ids, None]
 
     def _drop(self, values: Tensor) -> Tensor:
         """Leave out some of values (B, T, N); the same ones at every position when locked."""
         # skipped when off: a call with 0 would still use up random numbers
         if self.dropout == 0 or not self.training:
             return values
-        if not self.locked:
-            return nn.functional.dropout(values, self.dropout)
-        return values * nn.functional.dropout(torch.ones_like(values[:, :1]), self.dropout)
+        return values * kept(values[:, :1] if self.locked else values, self.dropout)
 
     def _project(self, hidden: Tensor) -> Tensor:
         if self.projection is None:

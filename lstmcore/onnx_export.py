@@ -130,20 +130,24 @@ class _Output(NamedTuple):
 
 def _output(helper: Any, layer: FullSoftmax | AdaptiveSoftmax, below: str) -> _Output:
     if isinstance(layer, FullSoftmax):
-        nodes, weights = _linear(helper, layer, below, "output", "logits_by_time")
+        nodes, weights = _linear(
+            helper, layer.weight, layer.bias, below, "output", "logits_by_time"
+        )
         return _Output(nodes, weights, {})
-    turns = [f"turn_{n}" for n in range(len(layer.tails))]
+    weight, bias, tails = layer.groups()
+    turns = [f"turn_{n}" for n in range(len(tails))]
     parts = ["frequent"]
-    nodes, weights = _linear(helper, layer.head, below, "head", "head_scores")
+    nodes, weights = _linear(helper, weight, bias, below, "head", "head_scores")
     nodes += [
         helper.make_node("LogSoftmax", ["head_scores"], ["head_logprobs"], axis=-1),
         helper.make_node("Split", ["head_logprobs", "turns"], ["frequent", *turns], axis=-1),
     ]
-    for tail, turn in zip(layer.tails, turns, strict=True):
+    for tail, turn in zip(tails, turns, strict=True):
         name = turn.replace("turn", "tail")
-        weights[f"{name}_down"] = tail.down.weight.T
+        weights[f"{name}_down"] = tail.turn.T
         nodes.append(helper.make_node("MatMul", [below, f"{name}_down"], [f"{name}_features"]))
-        more, others = _linear(helper, tail.up, f"{name}_features", name, f"{name}_scores")
+        seen, scores = f"{name}_features", f"{name}_scores"
+        more, others = _linear(helper, tail.weight, tail.bias, seen, name, scores)
         weights |= others
         nodes += [
             *more,
@@ -164,13 +168,13 @@ def _output(helper: Any, layer: FullSoftmax | AdaptiveSoftmax, below: str) -> _O
 
 
 def _linear(
-    helper: Any, layer: FullSoftmax, below: str, name: str, result: str
+    helper: Any, weight: Tensor, bias: Tensor, below: str, name: str, result: str
 ) -> tuple[list[Any], dict[str, Tensor]]:
     nodes = [
         helper.make_node("MatMul", [below, f"{name}_weight"], [f"{name}_products"]),
         helper.make_node("Add", [f"{name}_products", f"{name}_bias"], [result]),
     ]
-    return nodes, {f"{name}_weight": layer.weight.T, f"{name}_bias": layer.bias}
+    return nodes, {f"{name}_weight": weight.T, f"{name}_bias": bias}
 
 
 def _in_onnx_order(weight: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ NARROWER = 4
 # Logits that are made together: few enough to stay near the processor, and rows enough for the
 # matrix products to be fast.
 CHUNK_VALUES = 2 * 2**20
-FEWEST_ROWS = 128
+FEWEST_ROWS = 192
 
 
 class Tail(NamedTuple):
@@ -52,10 +52,11 @@ def expected_shapes(vocabulary: int, config: ModelConfig) -> dict[str, tuple[int
         shapes[f"lstm.weight_hh_l{layer}"] = (4 * hidden, hidden)
         shapes[f"lstm.bias_ih_l{layer}"] = (4 * hidden,)
         shapes[f"lstm.bias_hh_l{layer}"] = (4 * hidden,)
-    if config.softmax == "adaptive":
-        return shapes | _adaptive_shapes(hidden, vocabulary)
     if tied and hidden != embed:
         shapes["projection.weight"] = (embed, hidden)
+    if config.softmax == "adaptive":
+        more = _tied_shapes(embed, vocabulary) if tied else _adaptive_shapes(hidden, vocabulary)
+        return shapes | more
     if not tied:
         shapes["output.weight"] = (vocabulary, hidden)
     return shapes | {"output.bias": (vocabulary,)}
@@ -73,6 +74,15 @@ def _adaptive_shapes(hidden: int, vocabulary: int) -> dict[str, tuple[int, ...]]
         shapes[f"output.tails.{number}.up.weight"] = (tail.tokens, tail.width)
         shapes[f"output.tails.{number}.up.bias"] = (tail.tokens,)
     return shapes
+
+
+def _tied_shapes(embed: int, vocabulary: int) -> dict[str, tuple[int, ...]]:
+    count = len(tails(embed, vocabulary))
+    shapes: dict[str, tuple[int, ...]] = {
+        "output.bias": (vocabulary + count,),
+        "output.scores": (count, embed),
+    }
+    return shapes | {f"output.turns.{number}.weight": (embed, embed) for number in range(count)}
 
 
 def count_parameters(config: ModelConfig, vocabulary: int) -> int:

@@ -3,13 +3,16 @@
 Two of a kind. The full softmax computes a score for every token of the vocabulary. The adaptive
 one first decides between the frequent tokens and a few groups of rare ones, and looks into a group
 only where its turn comes; its probabilities are just as exact, of a network that has fewer numbers
-for rare tokens. Grave et al. 2017, https://arxiv.org/abs/1609.04309.
+for rare tokens. Grave et al. 2017, https://arxiv.org/abs/1609.04309. Tied, its numbers for a token
+are those of the embedding, and each group has a matrix that turns the features towards it.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from lstmcore import shapes
 from lstmcore.cross_entropy import linear_cross_entropy
@@ -24,6 +27,14 @@ class FullSoftmax(nn.Linear):
         return linear_cross_entropy(features, self.weight, self.bias, targets, count)
 
 
+class Group(NamedTuple):
+    """The tokens of a tail, which are told apart among themselves."""
+
+    turn: Tensor  # (W, H): what of the features counts here
+    weight: Tensor  # (tokens, W)
+    bias: Tensor  # (tokens,)
+
+
 class Tail(nn.Module):
     """A group of rare tokens, told apart by fewer numbers than the features have."""
 
@@ -31,15 +42,6 @@ class Tail(nn.Module):
         super().__init__()
         self.down = nn.Linear(features, width, bias=False)
         self.up = FullSoftmax(width, tokens)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits within the group (..., tokens) from features (..., H)."""
-        logits: Tensor = self.up(self.down(features))
-        return logits
-
-    def loss(self, features: Tensor, targets: Tensor, count: int) -> Tensor:
-        """As `FullSoftmax.loss`, within the group."""
-        return self.up.loss(self.down(features), targets, count)
 
 
 class AdaptiveSoftmax(nn.Module):
@@ -62,13 +64,20 @@ class AdaptiveSoftmax(nn.Module):
             Tail(features, width, tokens) for tokens, width in rare
         )
 
+    def groups(self) -> tuple[Tensor, Tensor, list[Group]]:
+        """Weight and bias of the head, with the tails' scores behind its tokens; the tails."""
+        tails = [Group(tail.down.weight, tail.up.weight, tail.up.bias) for tail in self.tails]
+        return self.head.weight, self.head.bias, tails
+
     def forward(self, features: Tensor) -> Tensor:
         """Log probabilities (..., V) of features (..., H), by id: they serve as logits."""
-        head = self.head(features).log_softmax(-1)  # (..., frequent + tails)
+        weight, bias, tails = self.groups()
+        head = linear(features, weight, bias).log_softmax(-1)  # (..., frequent + tails)
         parts = [head[..., : self.frequent]]
-        for column, tail in enumerate(self.tails, start=self.frequent):
+        for column, tail in enumerate(tails, start=self.frequent):
+            within = linear(linear(features, tail.turn), tail.weight, tail.bias).log_softmax(-1)
             chosen = head[..., column, None]  # the log probability that this tail has its turn
-            parts.append(chosen + tail(features).log_softmax(-1))
+            parts.append(chosen + within)
         return torch.cat(parts, -1).roll(-SPECIAL_TOKENS, -1)  # from ranks to ids
 
     def loss(self, features: Tensor, targets: Tensor, count: int) -> Tensor:
@@ -76,13 +85,44 @@ class AdaptiveSoftmax(nn.Module):
 
         What `forward` says of the targets, but a tail is computed for its own tokens only.
         """
+        weight, bias, tails = self.groups()
         ranks = (targets + SPECIAL_TOKENS) % self.vocabulary
         of_head, begin = ranks.clone(), self.frequent
         losses = []
-        for column, tail in enumerate(self.tails, start=self.frequent):
-            end = begin + len(tail.up.bias)
+        for column, tail in enumerate(tails, start=self.frequent):
+            end = begin + len(tail.bias)
             here = ((ranks >= begin) & (ranks < end)).nonzero()[:, 0]  # (n,)
             of_head[here] = column
-            losses.append(tail.loss(features[here], ranks[here] - begin, count))
+            turned, within = linear(features[here], tail.turn), ranks[here] - begin
+            losses.append(linear_cross_entropy(turned, tail.weight, tail.bias, within, count))
             begin = end
-        return sum(losses, self.head.loss(features, of_head, count))
+        return sum(losses, linear_cross_entropy(features, weight, bias, of_head, count))
+
+
+class TiedAdaptiveSoftmax(AdaptiveSoftmax):
+    """The adaptive softmax whose numbers for the tokens are the embedding's."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        """Over features (..., E), as many as the embedding has numbers for a token."""
+        nn.Module.__init__(self)
+        self.vocabulary, width = embedding.weight.shape
+        sizes = [tail.tokens for tail in shapes.tails(width, self.vocabulary)]
+        self.frequent = self.vocabulary - sum(sizes)
+        self.embedding = embedding
+        self.scores = nn.Parameter(torch.zeros(len(sizes), width))  # of the tails
+        self.bias = nn.Parameter(torch.zeros(self.vocabulary + len(sizes)))
+        self.turns: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment] # as tails
+            nn.Linear(width, width, bias=False) for _ in sizes
+        )
+        for turn in self.turns:
+            nn.init.eye_(turn.weight)  # at first every tail sees the features as they are
+        self._by_id = [self.frequent - SPECIAL_TOKENS, *sizes, SPECIAL_TOKENS]
+        self._by_rank = [self.frequent + len(sizes), *sizes]
+
+    def groups(self) -> tuple[Tensor, Tensor, list[Group]]:
+        """Weight and bias of the head, with the tails' scores behind its tokens; the tails."""
+        frequent, *rare, special = torch.split(self.embedding.weight, self._by_id)
+        of_head, *biases = torch.split(self.bias, self._by_rank)
+        head = torch.cat([special, frequent, self.scores])
+        tails = zip((turn.weight for turn in self.turns), rare, biases, strict=True)
+        return head, of_head, [Group(*tail) for tail in tails]

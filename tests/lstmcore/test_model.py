@@ -19,6 +19,7 @@ from lstmcore.batches import (
     split_text,
 )
 from lstmcore.config import ModelConfig, TrainingConfig
+from lstmcore.dropout import kept
 from lstmcore.encoding import Ids
 from lstmcore.loss import batch_loss
 from lstmcore.model import LSTMLanguageModel
@@ -110,6 +111,17 @@ def test_locked_dropout_leaves_out_the_same_values_at_every_position() -> None:
     assert set(dropped.unique().tolist()) == {0.0, 2.0}  # what stays is scaled up
     assert not torch.equal(dropped[0], dropped[1])  # each sequence has a mask of its own
     assert dropped.mean().item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.95])
+def test_dropout_leaves_out_the_share_it_is_told(share: float) -> None:
+    torch.manual_seed(1)
+    drawn = kept(torch.empty(401, 1_003), share)
+    assert drawn.shape == (401, 1_003)
+    assert (drawn == 0).float().mean().item() == pytest.approx(share, abs=0.003)
+    torch.testing.assert_close(drawn.unique(), torch.tensor([0, 1 / (1 - share)]))
+    across = torch.corrcoef((drawn == 0).float()[:, :5].T)  # neighbours share a random number
+    assert (across - torch.eye(5)).abs().max() < 0.25
 
 
 def test_embedding_dropout_leaves_out_whole_tokens_wherever_they_stand() -> None:

@@ -20,6 +20,7 @@ SHAPES = {
     "three layers": {"layers": 3, "dropout": 0.3},
     "tied": {"layers": 2, "tie_weights": True},
     "adaptive": {"softmax": "adaptive"},
+    "tied and adaptive": {"softmax": "adaptive", "tie_weights": True, "embed_dim": 6},
 }
 
 

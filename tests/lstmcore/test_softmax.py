@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from lstmcore.config import ModelConfig, Sampling, resolve_config
-from lstmcore.corpus import summarize
+from lstmcore.config import ModelConfig, Sampling
 from lstmcore.errors import ConfigError
 from lstmcore.export import load_model
 from lstmcore.model import LSTMLanguageModel
@@ -16,7 +15,7 @@ from lstmcore.preparation import learn_tokenizer
 from lstmcore.sampling import generate
 from lstmcore.scoring import evaluate, score
 from lstmcore.shapes import SPECIAL_TOKENS, expected_shapes
-from lstmcore.softmax import AdaptiveSoftmax
+from lstmcore.softmax import AdaptiveSoftmax, TiedAdaptiveSoftmax
 from lstmcore.training import Trainer
 from tests.lstmcore.trainings import TEXT, config, run_through
 
@@ -25,9 +24,19 @@ N, H = 40, 8
 
 
 @pytest.fixture(params=[4, 6, 14], ids="vocabulary of {}".format)
-def layer(request: pytest.FixtureRequest) -> AdaptiveSoftmax:
+def vocabulary(request: pytest.FixtureRequest) -> int:
+    size: int = request.param
+    return size
+
+
+@pytest.fixture(params=[False, True], ids=["apart", "tied"])
+def layer(request: pytest.FixtureRequest, vocabulary: int) -> AdaptiveSoftmax:
     torch.manual_seed(1)
-    return AdaptiveSoftmax(H, request.param).double()
+    if request.param:
+        tied = TiedAdaptiveSoftmax(nn.Embedding(vocabulary, H))
+        nn.init.normal_(tied.bias)
+        return tied.double()
+    return AdaptiveSoftmax(H, vocabulary).double()
 
 
 def examples(layer: AdaptiveSoftmax) -> tuple[Tensor, Tensor]:
@@ -38,10 +47,11 @@ def examples(layer: AdaptiveSoftmax) -> tuple[Tensor, Tensor]:
 
 def by_hand(layer: AdaptiveSoftmax, features: Tensor) -> Tensor:
     """Probabilities by rank: of the head, and of each tail times those within it."""
-    head = layer.head(features).softmax(-1)
+    weight, bias, tails = layer.groups()
+    head = (features @ weight.T + bias).softmax(-1)
     parts = [head[:, : layer.frequent]]
-    for number, tail in enumerate(layer.tails):
-        within = (tail.down(features) @ tail.up.weight.T + tail.up.bias).softmax(-1)
+    for number, tail in enumerate(tails):
+        within = (features @ tail.turn.T @ tail.weight.T + tail.bias).softmax(-1)
         parts.append(head[:, layer.frequent + number, None] * within)
     return torch.cat(parts, 1)
 
@@ -72,9 +82,19 @@ def test_tails_without_a_token_have_gradients_too(layer: AdaptiveSoftmax) -> Non
     assert all(parameter.grad is not None for parameter in layer.parameters())
 
 
-def test_names_and_shapes_are_known_beforehand() -> None:
+def test_a_tied_one_weighs_tokens_by_the_embedding(vocabulary: int) -> None:
+    layer = TiedAdaptiveSoftmax(nn.Embedding(vocabulary, H))
+    weight, _, tails = layer.groups()
+    by_rank = layer.embedding.weight.roll(SPECIAL_TOKENS, 0)
+    assert len(weight) == layer.frequent + len(tails)
+    rare = [tail.weight for tail in tails]
+    assert torch.equal(torch.cat([weight[: layer.frequent], *rare]), by_rank)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_names_and_shapes_are_known_beforehand(tied: bool) -> None:
     for vocabulary in (3, 5, 6, 9, 10, 200):
-        shape = ModelConfig(embed_dim=4, hidden_dim=H, softmax="adaptive")
+        shape = ModelConfig(embed_dim=4, hidden_dim=H, softmax="adaptive", tie_weights=tied)
         made = LSTMLanguageModel(vocabulary, shape).tensors()
         expected = expected_shapes(vocabulary, shape)
         assert {name: tuple(tensor.shape) for name, tensor in made.items()} == expected
@@ -88,13 +108,16 @@ def test_frequent_tokens_come_first(preset: str) -> None:
     assert counts.equal(counts.sort(descending=True).values)
 
 
-def test_a_trained_model_can_be_kept_and_used(tmp_path: Path) -> None:
-    trainer = Trainer.start(config(TEXT, softmax="adaptive", epochs=30), TEXT, threads=1)
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_trained_model_can_be_kept_and_used(tied: bool, tmp_path: Path) -> None:
+    asked = {"epochs": 30, "validation_fraction": 0.0, "tie_weights": tied}
+    wanted = config(TEXT, softmax="adaptive", **asked)
+    trainer = Trainer.start(wanted, TEXT, threads=1)
     before = evaluate(trainer.language_model, TEXT).loss
     run_through(trainer)
     trainer.write_best(tmp_path)
     lm = load_model(tmp_path)
-    assert evaluate(lm, TEXT).loss < before - 1
+    assert evaluate(lm, TEXT).loss < before - 0.5
     scored = score(lm, "The sun rose")["logprob"]
     assert scored == pytest.approx(score(trainer.language_model, "The sun rose")["logprob"])
     written = generate(lm, "The sun", Sampling(temperature=0, max_tokens=5, logprobs=True))
@@ -102,24 +125,16 @@ def test_a_trained_model_can_be_kept_and_used(tmp_path: Path) -> None:
     assert sum(each["probability"] for each in written["next_tokens"]) <= 1 + 1e-6
 
 
-def test_going_on_from_a_model_keeps_its_vocabulary(tmp_path: Path) -> None:
-    parent = Trainer.start(config(TEXT, softmax="adaptive"), TEXT, threads=1)
+@pytest.mark.parametrize("tied", [False, True])
+def test_going_on_from_a_model_keeps_its_vocabulary(tied: bool, tmp_path: Path) -> None:
+    wanted = config(TEXT, softmax="adaptive", tie_weights=tied)
+    parent = Trainer.start(wanted, TEXT, threads=1)
     run_through(parent)
     parent.write_best(tmp_path)
     lm = load_model(tmp_path)
-    child = Trainer.start(config(TEXT, softmax="adaptive"), TEXT, init_from=lm)
+    child = Trainer.start(wanted, TEXT, init_from=lm)
     assert child.tokenizer.to_json() == lm.tokenizer.to_json()
     found = child.language_model.model.tensors()
     assert all(torch.equal(found[name], each) for name, each in lm.model.tensors().items())
     with pytest.raises(ConfigError, match="softmax"):
-        Trainer.start(config(TEXT), TEXT, init_from=lm)
-
-
-def test_it_cannot_be_tied_and_is_not_unless_asked() -> None:
-    assert not config(TEXT, "word", softmax="adaptive").model.tie_weights
-    with pytest.raises(ConfigError) as refused:
-        resolve_config(
-            {"preset": "word", "model": {"softmax": "adaptive", "tie_weights": True}},
-            summarize(TEXT),
-        )
-    assert refused.value.errors[0]["loc"] == ["model", "tie_weights"]
+        Trainer.start(config(TEXT, tie_weights=tied), TEXT, init_from=lm)

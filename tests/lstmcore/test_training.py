@@ -43,6 +43,7 @@ KINDS: list[tuple[str, str, dict[str, Any]]] = [
     ("pairs", "char", {"optimizer": "sgd", "layers": 2, "dropout": 0.1, "clip_norm": 0.0}),
     ("pairs", "subword", {"optimizer": "adamw", "batch_size": 3}),
     ("text", "word", {"softmax": "adaptive", "dropout": 0.2}),
+    ("text", "word", {"softmax": "adaptive", "tie_weights": True, "optimizer": "muon"}),
     ("pairs", "subword", {"softmax": "adaptive", "optimizer": "adam"}),
     ("text", "subword", {"layers": 2, "dropout": 0.3, "locked_dropout": True}),
     ("lines", "subword", {"optimizer": "sgd", "schedule": "constant", "embedding_dropout": 0.4}),
