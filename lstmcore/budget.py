@@ -22,7 +22,8 @@ MOST_EPOCHS = 20
 # The true speed is measured when the training runs, and its steps are cut to it. So the plan for a
 # time limit has more epochs than the assumed speed allows.
 ROOM_FOR_SPEED = 1.6
-HEAD = 4_000  # tokens that are scored each time in a large vocabulary, see lstmcore.shapes
+LARGE_VOCABULARY = 10_000  # words; from here adaptive softmax is several times as fast
+SCORED = 6_000  # tokens it scores for each token that is read: the head, and now and then a tail
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,10 @@ def _recurrent(level: str, hidden: int) -> int:
     return GATES * hidden * (_embedding(level, hidden) + hidden)
 
 
-def _flops_a_token(level: str, hidden: int, vocabulary: int) -> float:
-    scored = min(vocabulary, HEAD) * (hidden if level == "char" else _embedding(level, hidden))
-    if level == "word" and vocabulary > HEAD:
-        scored = HEAD * hidden
-    return float(FLOPS_PER_WEIGHT * (_recurrent(level, hidden) + scored))
+def _flops_a_token(level: str, size: int, vocabulary: int) -> float:
+    width = size if level == "char" else _embedding(level, size)  # of tied weights
+    scored = SCORED if level == "word" and vocabulary > LARGE_VOCABULARY else vocabulary
+    return float(FLOPS_PER_WEIGHT * (_recurrent(level, size) + scored * width))
 
 
 def _dropout(level: str, epochs: float) -> float:

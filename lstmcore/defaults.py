@@ -8,7 +8,7 @@ the shape of `config.TrainConfig`.
 from collections.abc import Mapping
 from typing import Any
 
-from lstmcore.budget import fit_text, held_out_share
+from lstmcore.budget import LARGE_VOCABULARY, fit_text, held_out_share
 from lstmcore.corpus import CorpusSummary
 
 Json = dict[str, Any]
@@ -63,7 +63,6 @@ PATIENCE = 4  # evaluations without progress
 SMALL_PAIRS = 2_000  # fewer pairs are facts to be remembered: nothing is held out
 SMALL_TOKENS = 8_000  # fewer tokens say nothing about held-out text
 MEDIUM_TOKENS = 2_000_000
-LARGE_VOCABULARY = 10_000  # words; from here adaptive softmax is several times as fast
 LONGEST_SECONDS = 31 * 86_400
 LARGE_HIDDEN = 320  # cells; more learn with smaller steps
 SGD_LEARNING_RATE = 1.0  # SGD with clipping needs steps some hundred times those of Adam
@@ -192,16 +191,22 @@ def _text_training(level: str, tokens: int, vocabulary: int, seconds: float | No
         )
     fit = fit_text(level, tokens, vocabulary, seconds)
     adaptive = level == "word" and vocabulary > LARGE_VOCABULARY
-    model = _model(fit.embed_dim, fit.hidden_dim, dropout=fit.dropout, tied=words and not adaptive)
+    model = _model(fit.embed_dim, fit.hidden_dim, dropout=fit.dropout, tied=words)
     return _shape(
         model | {"softmax": "adaptive" if adaptive else "full"},
         epochs=fit.epochs,
         batch_size=32 if words else 16,
         bptt=bptt,
-        learning_rate=3e-3 if words or fit.hidden_dim > LARGE_HIDDEN else 5e-3,
+        learning_rate=_learning_rate(words, fit.hidden_dim),
         held_out=held_out_share(tokens),
         optimizer="muon",
     )
+
+
+def _learning_rate(words: bool, hidden: int) -> float:
+    if hidden > LARGE_HIDDEN:
+        return 5e-3 if words else 3e-3
+    return 8e-3 if words else 5e-3
 
 
 def expected_vocabulary(level: str, tokenizer: Json, summary: CorpusSummary) -> int:
