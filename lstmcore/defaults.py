@@ -179,7 +179,7 @@ def _text_training(level: str, tokens: int, vocabulary: int, seconds: float | No
         return _shape(model, epochs=epochs, batch_size=4, bptt=bptt, learning_rate=5e-3, held_out=0)
     if tokens < SMALL_TOKENS * 20:
         epochs = max(8, min(40, 1_500_000 // tokens))
-        model = _model(64, 192, dropout=0.25)
+        model = _model(64, 192, dropout=0.25, tied=words)
         return _shape(
             model,
             epochs=epochs,
