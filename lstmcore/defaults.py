@@ -65,6 +65,7 @@ SMALL_TOKENS = 8_000  # fewer tokens say nothing about held-out text
 MEDIUM_TOKENS = 2_000_000
 LONGEST_SECONDS = 31 * 86_400
 LARGE_HIDDEN = 320  # cells; more learn with smaller steps
+ADAM_LEARNING_RATE = 5e-3  # at most, where Muon's is larger
 SGD_LEARNING_RATE = 1.0  # SGD with clipping needs steps some hundred times those of Adam
 
 
@@ -203,6 +204,14 @@ def _text_training(level: str, tokens: int, vocabulary: int, seconds: float | No
     )
 
 
+def _suited_rate(optimizer: object, chosen: Json) -> float:
+    """The rate for the optimizer that was asked for, where one was."""
+    rate: float = chosen["learning_rate"]
+    if optimizer == "sgd":
+        return SGD_LEARNING_RATE
+    return min(rate, ADAM_LEARNING_RATE) if optimizer in {"adam", "adamw"} else rate
+
+
 def _learning_rate(words: bool, hidden: int) -> float:
     if hidden > LARGE_HIDDEN:
         return 5e-3 if words else 3e-3
@@ -266,7 +275,7 @@ def _training(chosen: Json, summary: CorpusSummary, tokens: int, asked: Mapping[
     constant = given.get("schedule") == "constant"
     return {
         **chosen,
-        "learning_rate": SGD_LEARNING_RATE if sgd else chosen["learning_rate"],
+        "learning_rate": _suited_rate(given.get("optimizer"), chosen),
         "schedule": "cosine",
         "warmup": 0 if constant else min(200, steps // 20),
         "clip_norm": 0.25 if sgd else 1.0,

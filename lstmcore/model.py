@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from lstmcore.config import ModelConfig
 from lstmcore.dropout import kept
-from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax, TiedAdaptiveSoftmax
+from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax, NarrowingSoftmax, TiedAdaptiveSoftmax
 
 State = tuple[Tensor, Tensor]  # what the network remembers: h and c, each (L, B, H)
 
@@ -45,7 +45,7 @@ class LSTMLanguageModel(nn.Module):
         if config.softmax == "adaptive" and tied:
             self.output = TiedAdaptiveSoftmax(self.embedding)
         elif config.softmax == "adaptive":
-            self.output = AdaptiveSoftmax(config.hidden_dim, vocabulary)
+            self.output = NarrowingSoftmax(config.hidden_dim, vocabulary)
         else:
             self.output = FullSoftmax(config.embed_dim if tied else config.hidden_dim, vocabulary)
         self._cells = self.lstm.all_weights  # of each layer; asking nn.LSTM at each step is slow

@@ -144,7 +144,7 @@ def _output(helper: Any, layer: FullSoftmax | AdaptiveSoftmax, below: str) -> _O
     ]
     for tail, turn in zip(tails, turns, strict=True):
         name = turn.replace("turn", "tail")
-        weights[f"{name}_down"] = tail.turn.T
+        weights[f"{name}_down"] = tail.view.T
         nodes.append(helper.make_node("MatMul", [below, f"{name}_down"], [f"{name}_features"]))
         seen, scores = f"{name}_features", f"{name}_scores"
         more, others = _linear(helper, tail.weight, tail.bias, seen, name, scores)

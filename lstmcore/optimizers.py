@@ -53,7 +53,7 @@ def _kinds(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], li
 
 def is_inside(name: str) -> bool:
     """Whether a parameter is a matrix from layer to layer, which is what Muon is for."""
-    return name.startswith(("lstm.weight_", "projection.", "output.turns."))
+    return name.startswith(("lstm.weight_", "projection.", "output.views."))
 
 
 def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:

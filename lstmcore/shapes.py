@@ -82,7 +82,7 @@ def _tied_shapes(embed: int, vocabulary: int) -> dict[str, tuple[int, ...]]:
         "output.bias": (vocabulary + count,),
         "output.scores": (count, embed),
     }
-    return shapes | {f"output.turns.{number}.weight": (embed, embed) for number in range(count)}
+    return shapes | {f"output.views.{number}": (embed, embed) for number in range(count)}
 
 
 def count_parameters(config: ModelConfig, vocabulary: int) -> int:

@@ -184,6 +184,19 @@ def test_an_impossible_time_is_refused_or_taken_as_it_is(seconds: Any) -> None:
         assert set(refusals(asked)) == {("training", "max_seconds")}
 
 
+def test_the_rate_suits_the_optimizer() -> None:
+    megabyte = summary()
+
+    def rate(**training: Any) -> float:
+        return resolve_config(
+            {"preset": "word", "training": training}, megabyte
+        ).training.learning_rate
+
+    assert rate() == rate(optimizer="muon") > rate(optimizer="adamw") == rate(optimizer="adam")
+    assert rate(optimizer="sgd") == 1
+    assert rate(optimizer="adamw", learning_rate=0.02) == 0.02
+
+
 def test_many_words_get_the_softmax_that_is_fast_for_them() -> None:
     few, many = summary(characters=500_000), summary(characters=5_000_000)
     assert resolve_config({"preset": "word"}, few).model.softmax == "full"

@@ -15,7 +15,7 @@ from lstmcore.preparation import learn_tokenizer
 from lstmcore.sampling import generate
 from lstmcore.scoring import evaluate, score
 from lstmcore.shapes import SPECIAL_TOKENS, expected_shapes
-from lstmcore.softmax import AdaptiveSoftmax, TiedAdaptiveSoftmax
+from lstmcore.softmax import AdaptiveSoftmax, NarrowingSoftmax, TiedAdaptiveSoftmax
 from lstmcore.training import Trainer
 from tests.lstmcore.trainings import TEXT, config, run_through
 
@@ -36,7 +36,7 @@ def layer(request: pytest.FixtureRequest, vocabulary: int) -> AdaptiveSoftmax:
         tied = TiedAdaptiveSoftmax(nn.Embedding(vocabulary, H))
         nn.init.normal_(tied.bias)
         return tied.double()
-    return AdaptiveSoftmax(H, vocabulary).double()
+    return NarrowingSoftmax(H, vocabulary).double()
 
 
 def examples(layer: AdaptiveSoftmax) -> tuple[Tensor, Tensor]:
@@ -51,7 +51,7 @@ def by_hand(layer: AdaptiveSoftmax, features: Tensor) -> Tensor:
     head = (features @ weight.T + bias).softmax(-1)
     parts = [head[:, : layer.frequent]]
     for number, tail in enumerate(tails):
-        within = (features @ tail.turn.T @ tail.weight.T + tail.bias).softmax(-1)
+        within = (features @ tail.view.T @ tail.weight.T + tail.bias).softmax(-1)
         parts.append(head[:, layer.frequent + number, None] * within)
     return torch.cat(parts, 1)
 
