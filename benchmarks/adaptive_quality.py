@@ -3,7 +3,7 @@
     LSTMQ_CORPORA=FOLDER python -m benchmarks.adaptive_quality [--share 0.2] [--epochs 3]
 
 `--share` of the training text is read, all of the test text is scored. With 0.2 this takes about
-ten minutes of one core; 1.0 takes more than an hour.
+ten minutes of one core; 1.0 takes an hour and a half.
 """
 
 import argparse
