@@ -10,8 +10,8 @@ CHANCES = 2**16
 def kept(like: Tensor, share: float) -> Tensor:
     """Zeros in the shape of `like` with this chance, otherwise 1 / (1 - share).
 
-    torch draws a whole random number for each value, in turn, which took 8 % of a training of
-    letters; 16 bits of one are as good: the chance is off by 1/131,072 at most.
+    torch draws a whole random number for each value, in turn, and takes more than twice as long;
+    16 bits of one are as good: the chance is off by 1/131,072 at most.
     """
     if like.device.type != "cpu":
         return nn.functional.dropout(torch.ones_like(like), share)
