@@ -29,6 +29,7 @@ from lstmcore.model_record import (
     TOKENIZER,
     WEIGHTS,
     ModelRecord,
+    check_tokenizer,
     parse_model_record,
 )
 from lstmcore.shapes import expected_shapes
@@ -75,11 +76,7 @@ def load_model(folder: Path) -> LanguageModel:
         tokenizer = Tokenizer.from_json(_read_text(folder / TOKENIZER))
     except TokenizerError as error:
         raise CheckpointError(f"{TOKENIZER} is damaged: {error}") from error
-    if record.vocabulary_size != tokenizer.modelled_size:
-        raise CheckpointError(
-            f"{SETTINGS} speaks of {record.vocabulary_size} tokens, "
-            f"{TOKENIZER} has {tokenizer.modelled_size}."
-        )
+    check_tokenizer(record, tokenizer)
     tensors, _ = read_tensors(folder / WEIGHTS)
     check_shapes(tensors, expected_shapes(record.vocabulary_size, record.config.model), WEIGHTS)
     model = LSTMLanguageModel(record.vocabulary_size, record.config.model)

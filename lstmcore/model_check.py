@@ -9,6 +9,7 @@ from lstmcore.model_record import (
     TOKENIZER,
     WEIGHTS,
     ModelRecord,
+    check_tokenizer,
     parse_model_record,
 )
 from lstmcore.shapes import expected_shapes
@@ -27,11 +28,7 @@ def check_model_folder(folder: Path) -> ModelRecord:
         tokenizer = Tokenizer.from_json(texts[TOKENIZER])
     except TokenizerError as error:
         raise CheckpointError(f"{TOKENIZER}: {error}") from error
-    if record.vocabulary_size != tokenizer.modelled_size:
-        raise CheckpointError(
-            f"{SETTINGS} speaks of {record.vocabulary_size} tokens, "
-            f"{TOKENIZER} has {tokenizer.modelled_size}."
-        )
+    check_tokenizer(record, tokenizer)
     expected = expected_shapes(record.vocabulary_size, record.config.model)
     weights = folder / WEIGHTS
     with weights.open("rb") as file:

@@ -4,13 +4,16 @@ Apart from `lstmcore.export`, so that whoever only looks at a model need not loa
 """
 
 import json
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstmcore.config import TrainConfig
 from lstmcore.corpus import Layout
 from lstmcore.errors import CheckpointError, NewerFormat
+
+if TYPE_CHECKING:
+    from lstmcore.tokenizer import Tokenizer
 
 FILES = ("model.safetensors", "config.json", "tokenizer.json", "README.md")
 WEIGHTS, SETTINGS, TOKENIZER, CARD = FILES
@@ -64,3 +67,14 @@ def check_version(found: object, known: int, name: str) -> None:
             f"{name} was written by a newer version (format {found}; this one reads up to "
             f"{known}). Update lstmq to use it."
         )
+
+
+def check_tokenizer(record: ModelRecord, tokenizer: "Tokenizer") -> None:
+    """Raise CheckpointError when a tokenizer is not the one that the record speaks of."""
+    if record.vocabulary_size != tokenizer.modelled_size:
+        raise CheckpointError(
+            f"{SETTINGS} speaks of {record.vocabulary_size} tokens, "
+            f"{TOKENIZER} has {tokenizer.modelled_size}."
+        )
+    if (record.config.preset == "tutorial") != tokenizer.kind.ascii_only:
+        raise CheckpointError(f"{TOKENIZER} is not of the preset that {SETTINGS} speaks of.")

@@ -16,6 +16,7 @@ from lstmcore.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, wr
 from lstmcore.corpus import Corpus
 from lstmcore.errors import CheckpointError
 from lstmcore.export import load_model
+from lstmcore.model_check import check_model_folder
 from lstmcore.model_record import FILES
 from lstmcore.training import Evaluated, StepDone, Trainer
 from tests.lstmcore.trainings import LESSON, TEXT, config, lesson_config, run_through
@@ -244,3 +245,15 @@ def test_a_model_folder_that_does_not_fit_together_is_refused(folder: Path, tmp_
         (tmp_path / "config.json").write_text(json.dumps(record | change))
         with pytest.raises(CheckpointError):
             load_model(tmp_path)
+
+
+def test_a_tokenizer_of_another_preset_is_refused(tmp_path: Path) -> None:
+    trainer = Trainer.start(lesson_config(), LESSON)
+    run_through(trainer)
+    record = trainer.write_best(tmp_path)
+    del record["files"]
+    words = config(TEXT, softmax="adaptive", tie_weights=True).model_dump(mode="json")
+    (tmp_path / "config.json").write_text(json.dumps({**record, "config": words}))
+    for reader in (load_model, check_model_folder):
+        with pytest.raises(CheckpointError, match="not of the preset"):
+            reader(tmp_path)
