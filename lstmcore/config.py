@@ -43,7 +43,7 @@ SECTIONS = ("tokenizer", "model", "training")
 # What one may change in the tutorial's recipe; everything else is what the lesson explains.
 TUTORIAL_FREE = {
     "model": {"embed_dim", "hidden_dim"},
-    "training": {"epochs", "learning_rate", "seed", "max_seconds", "device"},
+    "training": {"epochs", "learning_rate", "seed", "max_seconds", "device", "precision"},
     "tokenizer": set[str](),
 }
 
@@ -133,6 +133,10 @@ class TrainingConfig(_Settings):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where the network is computed; auto takes a GPU where there is one."
+    )
+    precision: Literal["auto", "float32"] = Field(
+        "auto",
+        description="auto rounds a large gradient to bfloat16 where the processor has AMX for it.",
     )
 
     @model_validator(mode="after")

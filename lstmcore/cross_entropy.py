@@ -6,8 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
+from lstmcore.precision import bfloat16_pays, products
 from lstmcore.shapes import rows_at_once
+
+# A product in bfloat16 is compiled for its sizes, which takes as long as computing a few of them:
+# its rows are a multiple of this, so that texts of all lengths share a few programs.
+STEADY_ROWS = 64
 
 
 def linear_cross_entropy(
@@ -39,21 +45,27 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, count: int
     ) -> Tensor:
-        of_features = torch.empty_like(features)  # (N, H)
+        rounded = bfloat16_pays(weight)
+        steady = STEADY_ROWS if rounded else 1
+        padded = pad(features, (0, 0, 0, -len(features) % steady))  # (N', H)
+        of_padded = torch.empty_like(padded)  # (N', H)
         of_weight, of_bias = torch.empty_like(weight), torch.zeros_like(bias)  # (V, H), (V,)
         total = features.new_zeros(())
-        for rows, logits in _chunks(features, weight, bias):
-            target = targets[rows, None]  # (n, 1)
-            error = torch.softmax(logits, -1, out=logits)  # (n, V)
-            total += _surprise(error, targets[rows], features[rows], weight, bias)
+        for rows, logits in _chunks(padded, weight, bias, steady):
+            target = targets[rows, None]  # (n, 1), and fewer than the rows in the padding
+            error = torch.softmax(logits, -1, out=logits)  # (n', V)
+            n = len(target)
+            total += _surprise(error[:n], target[:, 0], padded[rows][:n], weight, bias)
             error.scatter_add_(1, target, error.new_full(target.shape, -1))
-            torch.mm(error, weight, out=of_features[rows])
+            error[n:] = 0
             added_to = float(rows.start > 0)  # the first rows overwrite what was there
-            of_weight.addmm_(error.T, features[rows], beta=added_to, alpha=1 / count)
+            with products("bfloat16" if rounded else "auto"):
+                torch.mm(error, weight, out=of_padded[rows])
+                of_weight.addmm_(error.T, padded[rows], beta=added_to, alpha=1 / count)
             of_bias.add_(error.sum(0), alpha=1 / count)
         if len(features) == 0:
             of_weight.zero_()
-        ctx.gradients = of_features.div_(count), of_weight, of_bias
+        ctx.gradients = of_padded[: len(features)].div_(count), of_weight, of_bias
         return total / count
 
     @staticmethod
@@ -81,14 +93,16 @@ def _surprise(
     return surprise
 
 
-def _chunks(features: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows of features (N, H) after the other, and their logits (n, V).
+def _chunks(
+    features: Tensor, weight: Tensor, bias: Tensor, multiple: int = 1
+) -> Iterator[tuple[slice, Tensor]]:
+    """Some rows of features (N, H) after the other, a `multiple` at a time; their logits (n, V).
 
     The memory of the logits is used again for the next rows.
     """
     count, vocabulary = len(features), len(weight)
     chunks = max(1, -(-count // rows_at_once(vocabulary)))
-    size = max(1, -(-count // chunks))
+    size = max(1, -(-count // (chunks * multiple))) * multiple
     logits = features.new_empty(size, vocabulary)
     for start in range(0, count, size):
         rows = slice(start, min(start + size, count))

@@ -49,6 +49,7 @@ TUTORIAL: dict[str, Json] = {
         "seed": 0,
         "max_seconds": None,
         "device": "auto",
+        "precision": "auto",
     },
 }
 
@@ -285,6 +286,7 @@ def _training(chosen: Json, summary: CorpusSummary, tokens: int, asked: Mapping[
         "seed": 0,
         "max_seconds": None,
         "device": "auto",
+        "precision": "auto",
     }
 
 

@@ -28,6 +28,7 @@ from lstmcore.loss import batch_loss
 from lstmcore.model_card import model_card, perplexity
 from lstmcore.model_record import ModelRecord
 from lstmcore.optimizers import learning_rate, set_learning_rate
+from lstmcore.precision import products
 from lstmcore.preparation import sample_prompts
 from lstmcore.progress import HistoryPoint, evaluation_interval
 from lstmcore.sampling import generate
@@ -112,7 +113,7 @@ class Trainer:
         set_learning_rate(optimizer, rate)
         model.train()
         optimizer.zero_grad()
-        with self._own_random_numbers():
+        with self._own_random_numbers(), products(training.precision):
             epoch, position = divmod(progress.step, state.batches.steps_per_epoch)
             batch = state.batches.batch(epoch, position)  # ids and targets, (B, T) each
             batch = batch.to(model.device)
