@@ -136,7 +136,7 @@ class TrainingConfig(_Settings):
     )
     precision: Literal["auto", "float32"] = Field(
         "auto",
-        description="auto rounds a large gradient to bfloat16 where the processor has AMX for it.",
+        description="auto computes in bfloat16 what it can, where the processor has AMX for it.",
     )
 
     @model_validator(mode="after")

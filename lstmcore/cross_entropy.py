@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from lstmcore.precision import bfloat16_pays, products
+from lstmcore.precision import gradient_rounds, products
 from lstmcore.shapes import rows_at_once
 
 # A product in bfloat16 is compiled for its sizes, which takes as long as computing a few of them:
@@ -45,9 +45,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, count: int
     ) -> Tensor:
-        rounded = bfloat16_pays(weight)
-        steady = STEADY_ROWS if rounded else 1
-        padded = pad(features, (0, 0, 0, -len(features) % steady))  # (N', H)
+        rounded, steady, padded = gradient_rounds(weight), 1, features
+        if rounded:
+            steady = STEADY_ROWS
+            padded = pad(features, (0, 0, 0, -len(features) % steady))  # (N', H)
         of_padded = torch.empty_like(padded)  # (N', H)
         of_weight, of_bias = torch.empty_like(weight), torch.zeros_like(bias)  # (V, H), (V,)
         total = features.new_zeros(())

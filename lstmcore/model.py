@@ -4,12 +4,15 @@ Shapes: B sequences side by side, T tokens, E numbers a token, H memory cells a 
 V tokens in the vocabulary.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from lstmcore.config import ModelConfig
 from lstmcore.dropout import kept
+from lstmcore.precision import lstm_dtype
 from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax, NarrowingSoftmax, TiedAdaptiveSoftmax
 
 State = tuple[Tensor, Tensor]  # what the network remembers: h and c, each (L, B, H)
@@ -66,28 +69,26 @@ class LSTMLanguageModel(nn.Module):
     def features(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read `ids` (B, T); return what the output layer takes in (B, T, H or E) and the state."""
         embedded = self._drop(self._embed(ids))  # (B, T, E)
-        if self.training and self.dropout > 0 and self.lstm.num_layers > 1:
+        if self.training:
             hidden, state = self._layer_by_layer(embedded, state)
         else:
             hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
         return self._project(self._drop(hidden)), state
 
     def _layer_by_layer(self, values: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """What nn.LSTM does, with our own dropout between the layers.
+        """What nn.LSTM does, in mixed precision and with our own dropout between the layers.
 
         Its own is never locked, and on a GPU has random numbers nobody can repeat.
         """
         h, c = state or self.start_state(len(values))  # (L, B, H) each
         hs, cs = [], []
-        for layer, weights in enumerate(map(tuple, self.lstm.all_weights)):
+        for layer, weights in enumerate(self._cells):
             if layer > 0:
                 values = self._drop(values)  # (B, T, H)
             one = slice(layer, layer + 1)
-            values, *after = torch.lstm(
-                values, (h[one], c[one]), weights, True, 1, 0.0, self.training, False, True
-            )
-            hs.append(after[0])
-            cs.append(after[1])
+            values, h_after, c_after = _layer_learning(values, h[one], c[one], weights)
+            hs.append(h_after)
+            cs.append(c_after)
         return values, (torch.cat(hs), torch.cat(cs))
 
     def read_ragged(self, ids: list[Tensor], state: State) -> State:
@@ -176,3 +177,16 @@ class LSTMLanguageModel(nn.Module):
             return hidden
         projected: Tensor = self.projection(hidden)  # (..., H) -> (..., E)
         return projected
+
+
+def _layer_learning(
+    values: Tensor, h: Tensor, c: Tensor, weights: Iterable[Tensor]
+) -> tuple[Tensor, ...]:
+    """One LSTM layer over values (B, T, N) on from h and c (1, B, H), in mixed precision.
+
+    Returns its memory at each token (B, T, H), and h and c after the last, as exact as `values`.
+    """
+    dtype = lstm_dtype(values, h.shape[-1])
+    before, h, c, *weights = (each.to(dtype) for each in (values, h, c, *weights))
+    found = torch.lstm(before, (h, c), weights, True, 1, 0.0, True, False, True)
+    return tuple(each.to(values.dtype) for each in found)

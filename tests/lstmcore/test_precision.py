@@ -1,4 +1,4 @@
-"""Products in bfloat16: the loss stays exact, the gradient near, a resumed training equal.
+"""Mixed precision: losses and gradients stay near, a resumed training equal.
 
 Without units for them torch computes the same products in float32, or in bfloat16 by other means;
 these tests ask for them everywhere, so that the way there is tested on every machine.
@@ -12,8 +12,12 @@ import torch
 from torch import Tensor
 
 from lstmcore import cross_entropy, precision
+from lstmcore.batches import Batch
+from lstmcore.config import ModelConfig
 from lstmcore.cross_entropy import linear_cross_entropy
-from lstmcore.precision import HAS_UNITS, bfloat16_pays, products
+from lstmcore.loss import batch_loss
+from lstmcore.model import LSTMLanguageModel
+from lstmcore.precision import HAS_UNITS, gradient_rounds, lstm_dtype, products
 from lstmcore.training import Trainer
 from tests.lstmcore.trainings import (
     CORPORA,
@@ -36,8 +40,8 @@ def units(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_layer_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "FEWEST_TOKENS", 1)
-    monkeypatch.setattr(precision, "FEWEST_FEATURES", 1)
+    for fewest in ("SEQUENCES", "CELLS", "TOKENS", "FEATURES"):
+        monkeypatch.setattr(precision, f"FEWEST_{fewest}", 1)
 
 
 def layer(rows: int) -> tuple[list[Tensor], Tensor]:
@@ -56,13 +60,13 @@ def learned(parts: list[Tensor], targets: Tensor) -> tuple[Tensor, tuple[Tensor,
 
 def away(found: Tensor, expected: Tensor) -> float:
     """How far a gradient is off, as a share of its length."""
-    return float((found - expected).norm() / expected.norm())
+    return float((found - expected).detach().norm() / expected.detach().norm())
 
 
 @pytest.mark.usefixtures("units")
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 150, 300])
 @pytest.mark.parametrize("at_once", [64, 100, 10_000])
-def test_only_the_gradient_is_rounded(
+def test_of_an_output_layer_only_the_gradient_is_rounded(
     rows: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cross_entropy, "rows_at_once", lambda _: at_once)
@@ -77,6 +81,32 @@ def test_only_the_gradient_is_rounded(
     assert of_bias < 1e-5  # a sum, not a product
 
 
+@pytest.mark.usefixtures("units")
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_network_learns_nearly_the_same(layers: int) -> None:
+    torch.manual_seed(8)
+    shape = ModelConfig(embed_dim=16, hidden_dim=64, layers=layers)
+    exact = LSTMLanguageModel(50, shape).double()
+    rounded = LSTMLanguageModel(50, shape)
+    rounded.load_state_dict(exact.state_dict())
+    ids, targets = torch.randint(50, (2, 8, 20))
+    state = tuple(torch.randn(2, layers, 8, 64).clamp(-1, 1))
+    (expected, after), (found, after_rounded) = (
+        batch_loss(model, Batch(ids, targets, ids.numel()), tuple(t.to(dtype) for t in state))
+        for model, dtype in ((exact, torch.float64), (rounded, torch.float32))
+    )
+    assert found.dtype == after_rounded[0].dtype == after_rounded[1].dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), rel=1e-3)
+    gradients = (
+        torch.autograd.grad(loss, model.parameters())
+        for loss, model in ((expected, exact), (found, rounded))
+    )
+    for one, other in zip(*gradients, strict=True):
+        assert away(other.double(), one) < 0.03
+    for one, other in zip(after, after_rounded, strict=True):
+        assert away(other.double(), one) < 0.02
+
+
 @pytest.mark.skipif(not HAS_UNITS, reason="needs a processor with AMX")
 def test_where_there_are_units_they_are_used_unless_float32_is_asked_for() -> None:
     parts, targets = layer(150)
@@ -88,14 +118,19 @@ def test_where_there_are_units_they_are_used_unless_float32_is_asked_for() -> No
 
 @pytest.mark.usefixtures("units")
 def test_a_small_layer_another_type_and_a_wish_for_float32_keep_float32() -> None:
-    assert bfloat16_pays(torch.empty(1_000, 64))
-    assert not bfloat16_pays(torch.empty(999, 64))
-    assert not bfloat16_pays(torch.empty(1_000, 63))
-    assert not bfloat16_pays(torch.empty(1_000, 64, dtype=torch.float64))
+    assert gradient_rounds(torch.empty(1_000, 64))
+    assert lstm_dtype(torch.empty(8, 5, 3), 64) == torch.bfloat16
+    assert lstm_dtype(torch.empty(7, 5, 3), 64) == torch.float32
+    assert lstm_dtype(torch.empty(8, 5, 3), 63) == torch.float32
+    assert lstm_dtype(torch.empty(8, 5, 3, dtype=torch.float64), 64) == torch.float64
+    assert not gradient_rounds(torch.empty(999, 64))
+    assert not gradient_rounds(torch.empty(1_000, 63))
+    assert not gradient_rounds(torch.empty(1_000, 64, dtype=torch.float64))
     with products("float32"):
-        assert not bfloat16_pays(torch.empty(1_000, 64))
+        assert not gradient_rounds(torch.empty(1_000, 64))
+        assert lstm_dtype(torch.empty(8, 5, 3), 64) == torch.float32
         with products("auto"):
-            assert not bfloat16_pays(torch.empty(1_000, 64))
+            assert not gradient_rounds(torch.empty(1_000, 64))
 
 
 def test_torchs_setting_is_as_it_was_afterwards() -> None:
