@@ -45,7 +45,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, count: int
     ) -> Tensor:
-        rounded, steady, padded = gradient_rounds(weight), 1, features
+        rounded, steady, padded = gradient_rounds(features, weight), 1, features
         if rounded:
             steady = STEADY_ROWS
             padded = pad(features, (0, 0, 0, -len(features) % steady))  # (N', H)

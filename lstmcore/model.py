@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from lstmcore.config import ModelConfig
 from lstmcore.dropout import kept
-from lstmcore.precision import lstm_dtype
+from lstmcore.precision import lstm_rounds
 from lstmcore.softmax import AdaptiveSoftmax, FullSoftmax, NarrowingSoftmax, TiedAdaptiveSoftmax
 
 State = tuple[Tensor, Tensor]  # what the network remembers: h and c, each (L, B, H)
@@ -69,7 +69,8 @@ class LSTMLanguageModel(nn.Module):
     def features(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read `ids` (B, T); return what the output layer takes in (B, T, H or E) and the state."""
         embedded = self._drop(self._embed(ids))  # (B, T, E)
-        if self.training:
+        several = self.dropout > 0 and self.lstm.num_layers > 1
+        if self.training and (several or lstm_rounds(embedded, self.lstm.hidden_size)):
             hidden, state = self._layer_by_layer(embedded, state)
         else:
             hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
@@ -82,7 +83,7 @@ class LSTMLanguageModel(nn.Module):
         """
         h, c = state or self.start_state(len(values))  # (L, B, H) each
         hs, cs = [], []
-        for layer, weights in enumerate(self._cells):
+        for layer, weights in enumerate(self.lstm.all_weights):
             if layer > 0:
                 values = self._drop(values)  # (B, T, H)
             one = slice(layer, layer + 1)
@@ -184,9 +185,9 @@ def _layer_learning(
 ) -> tuple[Tensor, ...]:
     """One LSTM layer over values (B, T, N) on from h and c (1, B, H), in mixed precision.
 
-    Returns its memory at each token (B, T, H), and h and c after the last, as exact as `values`.
+    Returns h at each token (B, T, H), and h and c after the last, of the type of `values`.
     """
-    dtype = lstm_dtype(values, h.shape[-1])
-    before, h, c, *weights = (each.to(dtype) for each in (values, h, c, *weights))
-    found = torch.lstm(before, (h, c), weights, True, 1, 0.0, True, False, True)
+    rounded = torch.bfloat16 if lstm_rounds(values, h.shape[-1]) else values.dtype
+    before, h, *weights = (each.to(rounded) for each in (values, h, *weights))
+    found = torch.lstm(before, (h, c.to(values.dtype)), weights, True, 1, 0.0, True, False, True)
     return tuple(each.to(values.dtype) for each in found)
