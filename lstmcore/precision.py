@@ -7,6 +7,7 @@ state, which adds up over many tokens, stay float32; so do logits, losses and al
 model says.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-HAS_UNITS = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+def _has_units() -> bool:
+    """Whether the processor has units for bfloat16, and oneDNN may use them."""
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()  # oneDNN's own setting
+    may_use = allowed in {"", "ALL", "DEFAULT"} or "AMX" in allowed
+    return may_use and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+HAS_UNITS = _has_units()
 # With less, what rounding takes is as much as what it saves: sequences side by side and cells of an
 # LSTM layer; rows, tokens and features of an output layer.
 FEWEST_SEQUENCES, FEWEST_CELLS = 8, 64

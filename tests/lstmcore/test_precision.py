@@ -157,6 +157,14 @@ def test_a_small_layer_another_type_and_a_wish_for_float32_keep_float32() -> Non
             assert not gradient_rounds(rows, torch.empty(1_000, 64))
 
 
+def test_onednn_may_be_kept_from_the_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    assert not precision._has_units()
+    for anything in ("default", "AVX512_CORE_AMX"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", anything)
+        assert precision._has_units() == bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 def test_torchs_setting_is_as_it_was_afterwards() -> None:
     before = matmul.fp32_precision
 
