@@ -8,8 +8,8 @@ through its `Trainer`. Rivals take turns; times are CPU times. The peak is that 
 products (6 for each weight and token), so everything else counts as loss. The products of a step
 have other shapes, some of them 20 rows high; "bare products" are these and nothing else, into
 memory that is there: no training that uses this library of products in float32 can be faster.
-Where the processor has units for bfloat16 (AMX), "ours" learns in mixed precision; "float32" is ours
-with that as its precision.
+Where the processor has units for bfloat16 (AMX), "ours" learns in mixed precision, and "float32" is
+ours without.
 """
 
 import statistics
