@@ -136,7 +136,7 @@ class TrainingConfig(_Settings):
     )
     precision: Literal["auto", "float32"] = Field(
         "auto",
-        description="auto computes in bfloat16 what it can, where the processor has AMX for it.",
+        description="auto: mixed precision (bfloat16) where the processor has AMX; float32: never.",
     )
 
     @model_validator(mode="after")
