@@ -45,10 +45,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, count: int
     ) -> Tensor:
-        rounded, steady, padded = gradient_rounds(features, weight), 1, features
-        if rounded:
-            steady = STEADY_ROWS
-            padded = pad(features, (0, 0, 0, -len(features) % steady))  # (N', H)
+        rounded = gradient_rounds(features, weight)
+        steady = STEADY_ROWS if rounded else 1
+        filling = -len(features) % steady
+        padded = pad(features, (0, 0, 0, filling)) if filling else features  # (N', H)
         of_padded = torch.empty_like(padded)  # (N', H)
         of_weight, of_bias = torch.empty_like(weight), torch.zeros_like(bias)  # (V, H), (V,)
         total = features.new_zeros(())
@@ -56,7 +56,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             target = targets[rows, None]  # (n, 1), and fewer than the rows in the padding
             error = torch.softmax(logits, -1, out=logits)  # (n', V)
             n = len(target)
-            total += _surprise(error[:n], target[:, 0], padded[rows][:n], weight, bias)
+            total += _surprise(error[:n], targets[rows], features[rows], weight, bias)
             error.scatter_add_(1, target, error.new_full(target.shape, -1))
             error[n:] = 0
             added_to = float(rows.start > 0)  # the first rows overwrite what was there

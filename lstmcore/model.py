@@ -69,25 +69,28 @@ class LSTMLanguageModel(nn.Module):
     def features(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read `ids` (B, T); return what the output layer takes in (B, T, H or E) and the state."""
         embedded = self._drop(self._embed(ids))  # (B, T, E)
-        several = self.dropout > 0 and self.lstm.num_layers > 1
-        if self.training and (several or lstm_rounds(embedded, self.lstm.hidden_size)):
-            hidden, state = self._layer_by_layer(embedded, state)
+        rounded = self.training and lstm_rounds(embedded, self.lstm.hidden_size)
+        if rounded or (self.training and self.dropout > 0 and self.lstm.num_layers > 1):
+            hidden, state = self._layer_by_layer(embedded, state, rounded=rounded)
         else:
             hidden, state = self.lstm(embedded, state)  # (B, T, H), 2 x (L, B, H)
         return self._project(self._drop(hidden)), state
 
-    def _layer_by_layer(self, values: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """What nn.LSTM does, in mixed precision and with our own dropout between the layers.
+    def _layer_by_layer(
+        self, values: Tensor, state: State | None, *, rounded: bool = False
+    ) -> tuple[Tensor, State]:
+        """What nn.LSTM does, if `rounded` in mixed precision, and with our own dropout between.
 
         Its own is never locked, and on a GPU has random numbers nobody can repeat.
         """
+        inside = torch.bfloat16 if rounded else values.dtype
         h, c = state or self.start_state(len(values))  # (L, B, H) each
         hs, cs = [], []
         for layer, weights in enumerate(self.lstm.all_weights):
             if layer > 0:
                 values = self._drop(values)  # (B, T, H)
             one = slice(layer, layer + 1)
-            values, h_after, c_after = _layer_learning(values, h[one], c[one], weights)
+            values, h_after, c_after = _lstm_layer(values, h[one], c[one], weights, inside)
             hs.append(h_after)
             cs.append(c_after)
         return values, (torch.cat(hs), torch.cat(cs))
@@ -180,14 +183,14 @@ class LSTMLanguageModel(nn.Module):
         return projected
 
 
-def _layer_learning(
-    values: Tensor, h: Tensor, c: Tensor, weights: Iterable[Tensor]
+def _lstm_layer(
+    values: Tensor, h: Tensor, c: Tensor, weights: Iterable[Tensor], inside: torch.dtype
 ) -> tuple[Tensor, ...]:
-    """One LSTM layer over values (B, T, N) on from h and c (1, B, H), in mixed precision.
+    """One LSTM layer over values (B, T, N) on from h and c (1, B, H), for learning.
 
+    All but c, which adds up over many tokens, are of the type `inside` meanwhile.
     Returns h at each token (B, T, H), and h and c after the last, of the type of `values`.
     """
-    rounded = torch.bfloat16 if lstm_rounds(values, h.shape[-1]) else values.dtype
-    before, h, *weights = (each.to(rounded) for each in (values, h, *weights))
+    before, h, *weights = (each.to(inside) for each in (values, h, *weights))
     found = torch.lstm(before, (h, c.to(values.dtype)), weights, True, 1, 0.0, True, False, True)
     return tuple(each.to(values.dtype) for each in found)

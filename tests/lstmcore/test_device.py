@@ -9,7 +9,7 @@ from lstmcore.config import parse_config
 from lstmcore.device import GPUS, choose_device, seed_device
 from lstmcore.errors import ConfigError
 from lstmcore.training import Trainer
-from tests.lstmcore.trainings import TEXT, config, differences, run_in_pieces, run_through, saved
+from tests.lstmcore.trainings import TEXT, check_resumed, config
 
 HERE = [name for name, is_there in GPUS.items() if is_there()]
 MISSING = [name for name in GPUS if name not in HERE]
@@ -35,12 +35,7 @@ def test_the_processor_keeps_its_random_numbers() -> None:
 
 @pytest.mark.skipif(not HERE, reason="needs a GPU")
 def test_a_training_on_a_gpu_can_be_resumed(tmp_path: Path) -> None:
-    settings = config(TEXT, layers=2, dropout=0.3)
-    whole, parts = Trainer.start(settings, TEXT), Trainer.start(settings, TEXT)
-    run_through(whole)
-    run_in_pieces(parts, TEXT, tmp_path, 5)
-    again = Trainer.resume(tmp_path / "end.safetensors", TEXT)
-    assert list(differences(saved(whole, tmp_path), saved(again, tmp_path))) == []
+    check_resumed(config(TEXT, layers=2, dropout=0.3), TEXT, tmp_path, 5)
 
 
 def test_settings_from_before_devices_and_dropouts_are_read() -> None:

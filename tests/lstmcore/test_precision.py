@@ -23,9 +23,9 @@ from lstmcore.training import Trainer
 from tests.lstmcore.trainings import (
     CORPORA,
     TEXT,
+    check_resumed,
     config,
     differences,
-    run_in_pieces,
     run_through,
     saved,
 )
@@ -200,11 +200,7 @@ def test_threads_leave_no_setting_behind() -> None:
 def test_resumed_is_uninterrupted(layout: str, softmax: str, tmp_path: Path) -> None:
     corpus = CORPORA[layout]
     settings = config(corpus, softmax=softmax, optimizer="muon")
-    whole = Trainer.start(settings, corpus)
-    run_through(whole)
-    run_in_pieces(Trainer.start(settings, corpus), corpus, tmp_path, 3)
-    again = Trainer.resume(tmp_path / "end.safetensors", corpus)
-    assert list(differences(saved(whole, tmp_path), saved(again, tmp_path))) == []
+    check_resumed(settings, corpus, tmp_path, 3)
 
 
 @pytest.mark.usefixtures("no_layer_too_small")

@@ -22,6 +22,7 @@ from tests.lstmcore.trainings import (
     LINES,
     PAIRS,
     TEXT,
+    check_resumed,
     config,
     differences,
     run_in_pieces,
@@ -68,14 +69,8 @@ def test_resumed_is_uninterrupted(
     layout: str, preset: str, settings: dict[str, Any], items: int, tmp_path: Path
 ) -> None:
     corpus = CORPORA[layout]
-    trainer = Trainer.start(config(corpus, preset, **settings), corpus, threads=1)
-    told = run_through(trainer)
-    trainer.write_best(tmp_path / "whole")
-
-    again = Trainer.start(trainer.config, corpus)
-    assert run_in_pieces(again, corpus, tmp_path, items) == told
-    end = load_checkpoint(tmp_path / "end.safetensors")
-    assert list(differences(saved(trainer, tmp_path), end)) == []
+    whole = check_resumed(config(corpus, preset, **settings), corpus, tmp_path, items)
+    whole.write_best(tmp_path / "whole")
     for name in ("model.safetensors", "config.json", "tokenizer.json", "README.md"):
         assert (tmp_path / "best" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -216,11 +211,7 @@ def test_every_optimizer_schedule_and_tokenizer_can_be_resumed(
     settings = config(
         LINES, preset, optimizer=optimizer, schedule=schedule, epochs=1, warmup=2, bptt=16
     )
-    whole = Trainer.start(settings, LINES, threads=1)
-    told = run_through(whole)
-    assert run_in_pieces(Trainer.start(settings, LINES), LINES, tmp_path, 3) == told
-    end = load_checkpoint(tmp_path / "end.safetensors")
-    assert list(differences(saved(whole, tmp_path), end)) == []
+    check_resumed(settings, LINES, tmp_path, 3)
 
 
 def test_a_time_limit_becomes_a_number_of_steps_once(tmp_path: Path) -> None:

@@ -83,6 +83,17 @@ def run_in_pieces(trainer: Trainer, corpus: Corpus, folder: Path, items: int) ->
     return told
 
 
+def check_resumed(settings: TrainConfig, corpus: Corpus, folder: Path, items: int) -> Trainer:
+    """Train in one piece and in pieces of so many items, which must be the same; the former."""
+    whole = Trainer.start(settings, corpus, threads=1)
+    told = run_through(whole)
+    assert run_in_pieces(Trainer.start(settings, corpus), corpus, folder, items) == told
+    end, expected = folder / "end.safetensors", saved(whole, folder)
+    assert list(differences(expected, load_checkpoint(end))) == []
+    assert list(differences(expected, saved(Trainer.resume(end, corpus), folder))) == []
+    return whole
+
+
 def saved(trainer: Trainer, folder: Path) -> Checkpoint:
     """What the training's checkpoint holds."""
     path = folder / "saved.safetensors"
