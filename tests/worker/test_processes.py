@@ -58,9 +58,9 @@ def records(service: Service) -> Iterator[Backend]:
     backend.close()
 
 
-def started(client: Client, text: Path, steps: int = 0) -> str:
-    """A long training that has taken some steps."""
-    text.write_text(TEXT)
+def started(client: Client, text: Path, steps: int = 0, times: int = 1) -> str:
+    """A long training that has taken some steps; so many times as long as usual."""
+    text.write_text(TEXT * times)
     job = client.train(client.upload(text)["id"], config=LONG_TRAINING)
     eventually(lambda: client.job(job["id"])["progress"]["step"] > steps)
     return str(job["id"])
@@ -157,7 +157,7 @@ def test_pause_resume_and_cancel_take_effect_soon_and_keep_a_model(
 
 
 def test_a_short_job_overtakes_a_long_one(client: Client, records: Backend, tmp_path: Path) -> None:
-    long_job = started(client, tmp_path / "text.txt")
+    long_job = started(client, tmp_path / "text.txt", times=10)
     tutorial = tmp_path / "tutorial.txt"
     tutorial.write_text("what is capital of India : Delhi\n")
     short = client.train(client.upload(tutorial)["id"], config={"preset": "tutorial"})
