@@ -6,7 +6,12 @@ decides as one that ran through. The one exception, a time limit, is turned into
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-TIMED_STEPS = 20  # from which the speed is measured when there is a time limit
+# The speed is measured for so many steps and for so much of a time limit: the first moments of a
+# machine are its fastest, and a few steps are soon disturbed.
+TIMED_STEPS = 20
+TIMED_SHARE = 0.02
+MOST_TIMED_SHARE = 0.1  # which is enough however few the steps
+GENEROUS = 2.0  # times what is needed, a limit is not measured further
 TIME_FOR_STEPS = 0.9  # of the time limit; evaluations and checkpoints take the rest
 EVALUATIONS = 25  # in a whole training, about
 FEWEST_EVALUATIONS = 4
@@ -82,13 +87,24 @@ class Progress(BaseModel):
             return
         self.timed_steps += 1
         self.timed_seconds += seconds
-        if self.timed_steps < TIMED_STEPS and self.timed_seconds < max_seconds / 10:
+        fitting = self._fitting_steps(max_seconds)
+        share = self.timed_seconds / max_seconds
+        enough = share >= TIMED_SHARE or fitting >= GENEROUS * self.total_steps
+        if share < MOST_TIMED_SHARE and (self.timed_steps < TIMED_STEPS or not enough):
             return
-        fitting = int(TIME_FOR_STEPS * max_seconds * self.timed_steps / self.timed_seconds)
         if fitting < self.total_steps:
             self.total_steps = max(self.step, fitting)
             self.time_limited = True
         self.timed = True
+
+    def expected_steps(self, max_seconds: float | None) -> int:
+        """`total_steps`, or while the speed is measured for a time limit, what it looks like."""
+        if self.timed or max_seconds is None or not self.timed_steps:
+            return self.total_steps
+        return max(self.step, min(self.total_steps, self._fitting_steps(max_seconds)))
+
+    def _fitting_steps(self, max_seconds: float) -> int:
+        return int(TIME_FOR_STEPS * max_seconds * self.timed_steps / self.timed_seconds)
 
     def add(self, point: HistoryPoint) -> bool:
         """Note an evaluation; return whether it is the best so far.

@@ -284,8 +284,8 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        """Steps planned; final once a time limit was turned into steps."""
-        return self._state.progress.total_steps
+        """Steps planned; an estimate until a time limit was turned into steps."""
+        return self._state.progress.expected_steps(self.config.training.max_seconds)
 
     @property
     def epoch(self) -> int:

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -218,13 +219,12 @@ def test_a_time_limit_becomes_a_number_of_steps_once(tmp_path: Path) -> None:
     settings = config(TEXT, epochs=10_000, max_seconds=1.0)
     trainer = Trainer.start(settings, TEXT)
     path = tmp_path / "timed.safetensors"
-    planned = trainer.total_steps
     for item in trainer.run():
-        assert isinstance(item, StepDone)  # nothing is evaluated before the end is known
-        if trainer.total_steps < planned:
+        if isinstance(item, Evaluated):  # nothing is evaluated before the end is known
             break
     trainer.save(path)
     planned = trainer.total_steps
+    assert planned < 10_000
     resumed = Trainer.resume(path, TEXT)
     assert resumed.total_steps == planned
     run_through(resumed)
@@ -232,12 +232,15 @@ def test_a_time_limit_becomes_a_number_of_steps_once(tmp_path: Path) -> None:
     assert resumed.stopped == "time limit"
 
 
-def test_a_training_with_a_time_limit_ends_annealed() -> None:
+def test_a_training_with_a_time_limit_ends_annealed(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer.start(config(TEXT, epochs=10_000, max_seconds=1.0, learning_rate=0.01), TEXT)
+    ticks = count()
+    monkeypatch.setattr(trainer, "_clock", lambda: 0.01 * next(ticks))  # of a step's begin and end
     rates = [item.learning_rate for item in trainer.run() if isinstance(item, StepDone)]
     assert trainer.stopped == "time limit"
-    assert len(rates) == trainer.total_steps < 10_000
-    assert rates[-1] < 0.01 * 10 / len(rates) < rates[len(rates) // 2]
+    assert len(rates) == trainer.total_steps == 90
+    assert rates[-1] < 0.0001
+    assert rates[45] > 0.004
 
 
 def test_a_generous_time_limit_changes_nothing(tmp_path: Path) -> None:
@@ -250,15 +253,45 @@ def test_a_generous_time_limit_changes_nothing(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items())
 
 
-def test_speed_is_measured_without_the_first_step_and_kept() -> None:
-    progress = Progress(total_steps=1000, timed=False)
-    for step in range(1, 30):
-        progress.count_step(1.0, 1)
+def timed(total: int, seconds: list[float], limit: float) -> Progress:
+    """A training's first steps, measured for as long as it wants."""
+    progress = Progress(total_steps=total, timed=False)
+    for number, taken in enumerate(seconds):
         if not progress.timed:
-            progress.time_step(5.0 if step == 1 else 0.125, 50.0, warm=step > 1)
+            progress.count_step(1.0, 1)
+            progress.time_step(taken, limit, warm=number > 0)
+    return progress
+
+
+def test_speed_is_measured_without_the_first_step_and_kept() -> None:
+    progress = timed(1000, [5.0] + 50 * [0.125], 50.0)
     assert progress.timed_steps == 20
     assert progress.total_steps == 360  # nine tenths of 50 s at 1/8 s a step
     assert progress.time_limited
+
+
+def test_speed_is_measured_for_a_fiftieth_of_the_limit() -> None:
+    """A machine that slows down after its first moments."""
+    seconds = 21 * [0.125] + 1000 * [0.25]
+    progress = timed(100_000, seconds, 1000.0)
+    assert progress.timed
+    assert progress.timed_seconds == 20.0  # 20 steps of 1/8 s, 70 of 1/4
+    assert progress.total_steps == 900 * 90 // 20
+    unfinished = timed(100_000, seconds[:31], 1000.0)
+    assert not unfinished.timed
+    assert unfinished.total_steps == 100_000
+    assert unfinished.expected_steps(1000.0) == 900 * 30 // 5
+
+
+def test_a_generous_limit_is_not_measured_for_long() -> None:
+    progress = timed(3000, 100 * [0.125], 1000.0)
+    assert (progress.timed, progress.step) == (True, 21)
+    assert (progress.total_steps, progress.time_limited) == (3000, False)
+
+
+def test_slow_steps_are_not_measured_until_the_time_is_up() -> None:
+    progress = timed(3000, 100 * [30.0], 1000.0)
+    assert (progress.timed_steps, progress.total_steps) == (4, 30)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 10, 99, 1000, 123_456])
