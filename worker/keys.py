@@ -70,8 +70,14 @@ def create_once(
     name: str,
     days: float | None,
 ) -> tuple[Key, str | None]:
-    """The same for an admin whose request may come twice: the token is None the second time."""
+    """The same for an admin whose request may come twice: the token is None the second time.
+
+    The first key is an admin's. It closes the door, and somebody has to be able to make the next.
+    """
     row, token = _new(owner, role, name, days)
+    if row["role"] != "admin" and not exist(backend):
+        message = "make an admin's first: from then on everybody needs a key"
+        raise InvalidInput("This key cannot be made.", [{"loc": ["role"], "msg": message}])
     asked = repeats.digest({"role": role, "name": name, "days": days}, owner)
     kept = {"made_by": made_by, "idempotency_key": idempotency_key, "request_sha256": asked}
     with backend.database.writing() as connection:

@@ -69,6 +69,16 @@ def test_what_cannot_be_a_key_is_422(client: FlaskClient, admin: dict[str, str])
         problem_of(client.post(URL, json=body, headers=admin), 422)
 
 
+def test_the_first_key_is_an_admins(app: Flask) -> None:
+    """Nobody locks themselves out of making the next."""
+    client = app.test_client()
+    refused = problem_of(client.post(URL, json={"owner": "ann"}), 422)
+    assert refused["errors"][0]["loc"] == ["role"]
+    assert client.get(URL).json["data"] == []
+    root = make(client, {}, role="admin")
+    make(client, bearer(root["key"]))
+
+
 def test_every_route_is_closed_to_roles_that_may_do_less(
     client: FlaskClient, admin: dict[str, str]
 ) -> None:
