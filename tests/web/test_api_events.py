@@ -1,12 +1,14 @@
 """A job's story: a list that pages, or a stream that ends with the job."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from tests.web.answers import events_of, problem_of, refused_fields
 from web.places import PLACES
@@ -103,30 +105,47 @@ def test_a_client_that_comes_back_goes_on_where_it_was(
     assert (after_end.status_code, after_end.data) == (204, b"")
 
 
+def events_in(response: TestResponse) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The events of a stream, one by one as they come."""
+    for frame in response.iter_encoded():
+        yield from events_of(frame.decode())
+
+
 def test_a_stream_follows_a_job_as_things_happen(
     client: FlaskClient, backend: Backend, address: str, job: dict[str, Any]
 ) -> None:
     response = client.get(address, headers=STREAM, buffered=False)
-    frames = iter(response.response)
-
-    def next_event() -> tuple[int | None, dict[str, Any]]:
-        while True:
-            found = events_of(_text(next(frames)))
-            if found:
-                return found[0]
-
-    identifier, event = next_event()
+    told = events_in(response)
+    identifier, event = next(told)
     assert (event["type"], identifier) == ("state", event["id"])
-    identifier, event = next_event()
+    identifier, event = next(told)
     assert "estimate" in event["data"]
-    identifier, event = next_event()
+    identifier, event = next(told)
     # Live progress has no id: a client that comes back must not ask for what came after it.
     assert (event["type"], identifier) == ("progress", None)
     assert event["data"]["queue_position"] == 1
     threading.Timer(0.3, jobs.cancel, (backend, "local", job["id"])).start()
-    rest = [event for _, event in events_of("".join(_text(frame) for frame in frames))]
+    rest = [event for _, event in told]
     assert (rest[-1]["type"], rest[-1]["data"]["state"]) == ("state", "cancelled")
     response.close()
+
+
+def test_a_second_watcher_is_told_each_event_once(
+    client: FlaskClient, backend: Backend, address: str, story: list[int], job: dict[str, Any]
+) -> None:
+    first = client.get(address, headers=STREAM, buffered=False)
+    told = events_in(first)
+    while next(told)[1]["type"] != "progress":  # from here on the job is watched
+        pass
+    with backend.database.writing() as connection:
+        contract.append(connection, job["id"], "metrics", {"step": 5, "train_loss": 0.1})
+    newest = next(identifier for identifier, event in told if event["type"] == "metrics")
+    jobs.cancel(backend, "local", job["id"])
+    second = events_in(client.get(address, headers=STREAM, buffered=False))
+    ids = [identifier for identifier, event in second if event["type"] != "progress"]
+    assert ids[: len(story) + 1] == [*story, newest]
+    assert ids == sorted(set(ids))
+    first.close()
 
 
 PROMPTS = ["what is your", "what is capital of india", "ok"]
@@ -163,9 +182,13 @@ def test_what_a_prediction_writes_is_followed_and_told_again(
     client: FlaskClient, backend: Backend, written: dict[str, Any]
 ) -> None:
     address = written["links"]["events"]
-    writer = threading.Timer(0.2, predict, (backend,))
+    told = events_in(client.get(address, headers=STREAM, buffered=False))
+    live = []
+    while not live or live[-1][1]["type"] != "progress":  # from here on the job is watched
+        live.append(next(told))
+    writer = threading.Thread(target=predict, args=(backend,))
     writer.start()
-    live = events_of(client.get(address, headers=STREAM).text)  # until its end
+    live += told  # until its end
     writer.join()
     results = client.get(written["links"]["self"]).json["result"]["results"]
     expected = [result["completions"][0]["text"] for result in results]
@@ -235,11 +258,11 @@ def test_a_stream_ends_when_its_job_is_removed(
     client: FlaskClient, backend: Backend, address: str, job: dict[str, Any]
 ) -> None:
     response = client.get(address, headers=STREAM, buffered=False)
-    frames = iter(response.response)
+    frames = response.iter_encoded()
     next(frames)
     jobs.cancel(backend, "local", job["id"])
     jobs.delete(backend, "local", job["id"])
-    assert "cancelled" not in "".join(_text(frame) for frame in frames)
+    assert b"cancelled" not in b"".join(frames)
     response.close()
 
 
@@ -260,7 +283,3 @@ def test_too_many_streams_are_503_and_closed_ones_do_not_count(
 def test_browsers_and_programs_choose_by_accept(client: FlaskClient, address: str) -> None:
     for accept in ("*/*", "application/json", "text/html, */*;q=0.8"):
         assert client.get(address, headers={"Accept": accept}).mimetype == "application/json"
-
-
-def _text(frame: bytes | str) -> str:
-    return frame.decode() if isinstance(frame, bytes) else frame

@@ -132,7 +132,8 @@ class Following:
         while self._event < view.since:  # from before we watched
             found = contract.after(self._backend, self._job.id, self._event, PAGE)
             yield from self._told(found)
-            self._event = found[-1].id if len(found) == PAGE else view.since
+            if len(found) < PAGE:  # some of them may be newer than what is watched
+                self._event = max(self._event, view.since)
         yield from self._told([event for event in view.events if event.id > self._event])
 
     def _told(self, found: Iterable[Event]) -> Iterator[str]:
