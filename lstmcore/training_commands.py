@@ -37,18 +37,19 @@ def train(asked: argparse.Namespace) -> int:
     requested = requested_settings(asked)
     corpus = open_corpus(asked)
     trainer = _trainer(asked, requested, corpus)
-    say(
-        f"{corpus.layout}, preset {trainer.config.preset}: "
-        f"{trainer.language_model.parameters:,} parameters, "
-        f"{trainer.tokenizer.modelled_size:,} tokens in the vocabulary"
-    )
     code = DONE
-    try:
-        code = _run(trainer, asked.checkpoint)
-    except TrainingError as error:
-        if trainer.best_loss is None:
-            raise
-        code = fail(f"{error} {error.advice}\nThe best weights before that are kept.", FAILED)
+    with interrupts() as interrupted:
+        say(
+            f"{corpus.layout}, preset {trainer.config.preset}: "
+            f"{trainer.language_model.parameters:,} parameters, "
+            f"{trainer.tokenizer.modelled_size:,} tokens in the vocabulary"
+        )
+        try:
+            code = _run(trainer, asked.checkpoint, interrupted)
+        except TrainingError as error:
+            if trainer.best_loss is None:
+                raise
+            code = fail(f"{error} {error.advice}\nThe best weights before that are kept.", FAILED)
     trainer.write_best(folder)
     out(str(folder))
     return code
@@ -139,34 +140,33 @@ def _check_same(requested: Json, config: TrainConfig) -> None:
                 )
 
 
-def _run(trainer: Any, checkpoint: Path | None) -> int:
-    """Train to the end, or to Ctrl-C; tell how it goes; save now and then."""
+def _run(trainer: Any, checkpoint: Path | None, interrupted: list[int]) -> int:
+    """Train to the end, or to an interrupt; tell how it goes; save now and then."""
     from lstmcore.training import Evaluated, Sampled, StepDone  # noqa: PLC0415 - loads torch
 
     saved, line = time.monotonic(), ProgressLine(sys.stderr)
     first, began, tokens = trainer.step, time.monotonic(), 0
-    with interrupts() as interrupted:
-        for event in trainer.run():
-            now = time.monotonic()
-            if isinstance(event, StepDone):
-                tokens += event.tokens
-                seconds = max(now - began, 1e-6)
-                left = (trainer.total_steps - event.step) * seconds / (event.step - first)
-                line.show(
-                    f"step {event.step:,} of {trainer.total_steps:,}, loss {event.loss:.3f}, "
-                    f"{tokens / seconds:,.0f} tokens/s, {_clock(left)} left"
-                )
-            elif isinstance(event, Evaluated):
-                line.clear()
-                say(_evaluated(event, trainer.total_steps))
-            elif isinstance(event, Sampled):
-                line.clear()
-                say("    " + " ".join(event.text.split("\n")))
-            if checkpoint and (interrupted or now - saved > SAVE_SECONDS):
-                trainer.save(checkpoint)
-                saved = now
-            if interrupted:
-                break
+    for event in trainer.run():
+        now = time.monotonic()
+        if isinstance(event, StepDone):
+            tokens += event.tokens
+            seconds = max(now - began, 1e-6)
+            left = (trainer.total_steps - event.step) * seconds / (event.step - first)
+            line.show(
+                f"step {event.step:,} of {trainer.total_steps:,}, loss {event.loss:.3f}, "
+                f"{tokens / seconds:,.0f} tokens/s, {_clock(left)} left"
+            )
+        elif isinstance(event, Evaluated):
+            line.clear()
+            say(_evaluated(event, trainer.total_steps))
+        elif isinstance(event, Sampled):
+            line.clear()
+            say("    " + " ".join(event.text.split("\n")))
+        if checkpoint and (interrupted or now - saved > SAVE_SECONDS):
+            trainer.save(checkpoint)
+            saved = now
+        if interrupted:
+            break
     line.clear()
     if checkpoint:
         trainer.save(checkpoint)
