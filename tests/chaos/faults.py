@@ -81,18 +81,27 @@ def remove_checkpoint(attack: Attack) -> Recovered | None:
 
 
 def _damage(attack: Attack, harm: Callable[[Path], object]) -> Recovered | None:
-    """To the newest checkpoint; the process that might remember it goes too."""
+    """To the newest checkpoint; the process that might remember it goes too.
+
+    It is stopped first, or it might still publish another slice after this checkpoint: its job can
+    then end without ever looking at it, and only the check of all artifacts would miss it.
+    """
     found = attack.busy_worker()
     folder = attack.system.records.store.folder
     child = attack.system.child(found[0]) if found else None
-    if found is None or child is None or folder is None or not found[1].checkpoint:
+    if found is None or child is None or folder is None:
         return None
     try:
-        harm(folder / found[1].checkpoint["key"])
-    except OSError:
+        os.kill(child, signal.SIGSTOP)
+    except ProcessLookupError:
         return None
+    row = attack.system.job_of(found[0])
+    if row is None or not row.checkpoint:
+        os.kill(child, signal.SIGCONT)
+        return None
+    harm(folder / row.checkpoint["key"])
     os.kill(child, signal.SIGKILL)
-    return attack.system.goes_on(found[1])
+    return attack.system.goes_on(row)
 
 
 def kill_web(attack: Attack) -> Recovered | None:
