@@ -69,6 +69,7 @@ def test_a_part_that_dies_is_started_again() -> None:
         assert ready.wait(PATIENCE_SECONDS)
         for starts in (1, 2, 3):
             process = pid_of_start(starts, said)
+            eventually(lambda starts=starts: said.count(("echo", "hello")) == starts)
             if starts < 3:
                 os.kill(process, signal.SIGKILL)
     assert said.count(("echo", "hello")) == 3

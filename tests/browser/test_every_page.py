@@ -6,9 +6,6 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.browser.conftest import DESK, HEIGHTS, WIDTHS, keep_picture, watch
 from tests.browser.journeys import assert_accessible
 
-# A journey is many steps, each of which may take its time on a busy machine.
-pytestmark = pytest.mark.timeout(300)
-
 EVERY_WIDTH = (360, 390, 768, 1024, 1280, 1920)
 
 

@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from lstmcore.corpus import Corpus
 from lstmcore.filters import distribution, penalise
@@ -17,8 +17,8 @@ from lstmcore.training import Trainer
 from tests.browser.conftest import HEIGHTS, PHONE, keep_picture, watch
 from tests.browser.journeys import assert_accessible, box
 from tests.lstmcore.trainings import config
-
-pytestmark = pytest.mark.timeout(300)
+from tests.processes import PATIENCE_SECONDS
+from web.client import Client
 
 STRANGE = '<script>document.title="taken"</script> & “שלום” 🦉'
 LINES = f"the cat sat on the mat, and the dog lay by the door of the house.\n{STRANGE}\n"
@@ -34,8 +34,9 @@ SMALL = {
 def writer(service: str) -> str:
     """The page of a model of letters with two layers."""
     job = {"kind": "train", "name": STRANGE, "text": LINES * 20, "config": SMALL}
-    wait = {"Prefer": "wait=60"}
-    told = httpx.post(f"{service}/api/v1/jobs", json=job, headers=wait, timeout=90).json()
+    queued = httpx.post(f"{service}/api/v1/jobs", json=job, timeout=PATIENCE_SECONDS).json()
+    with Client(service) as client:
+        told = client.finished(queued["id"])
     assert told["state"] == "succeeded", told
     return f"/models/{told['result']['model']}"
 
@@ -122,12 +123,21 @@ def test_writing_together_with_a_model(page: Page, writer: str) -> None:
     page.get_by_role("button", name="Go on from there").first.click()
     expect(box(page, "Your beginning")).to_have_value("the ca" + texts[0][0])
     keep_picture(page, "model-writing")
-    # four long texts are stopped in the middle
+    # four long texts, asked for one after the other, are stopped in the middle: the second waits
+    asked: list[Route] = []
+
+    def hold_the_second(route: Route) -> None:
+        asked.append(route)
+        if len(asked) == 1:
+            route.continue_()
+
+    page.route("**/predict", hold_the_second)
     page.get_by_label("Texts").fill("4")
     page.get_by_role("slider", name="Length").fill("500")
     page.get_by_role("button", name="Write on").click()
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#answer-note")).to_have_text("Stopped.")
+    assert len(asked) <= 2
 
 
 def test_a_text_is_scored_and_letters_have_neighbours(

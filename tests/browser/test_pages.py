@@ -4,16 +4,12 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import keep_picture, watch
 from tests.browser.journeys import assert_accessible, box, reach, start_training
 from tests.processes import PATIENCE_SECONDS
 from tests.web.answers import TUTORIAL
-
-# A journey is many steps, each of which may take its time on a busy machine.
-pytestmark = pytest.mark.timeout(300)
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 LONG_TEXT = "the cat sat on the mat, and the dog lay by the door of the house.\n" * 60

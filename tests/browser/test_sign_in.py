@@ -16,7 +16,6 @@ from worker import keys
 from worker.backend import Backend
 from worker.settings import Settings
 
-pytestmark = pytest.mark.timeout(300)
 OWNER = "ann of the house with a very long name"
 
 

@@ -11,9 +11,6 @@ from tests.browser.journeys import assert_accessible, box, reach
 from tests.processes import PATIENCE_SECONDS
 from tests.web.answers import TUTORIAL
 
-# A journey is many steps, each of which may take its time on a busy machine.
-pytestmark = pytest.mark.timeout(300)
-
 HOSTILE = "<b>bold</b> <script>alert(1)</script> שלום 😀"
 
 

@@ -35,7 +35,6 @@ def url() -> Iterator[str]:
     shutil.rmtree(parent)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_client_trains_and_completes(version: str, url: str, tmp_path: Path) -> None:
     python = ENVIRONMENTS / version / "bin" / "python"

@@ -4,7 +4,7 @@ from web import gunicorn_worker
 from web.api import events
 from web.gunicorn_conf import *  # noqa: F403 - exactly its settings
 
-gunicorn_worker.HEAD_SECONDS = 2.0
-gunicorn_worker.WAIT_SECONDS = 1.0
-gunicorn_worker.GRACE_SECONDS = 2.0
-events.HEARTBEAT_SECONDS = 0.2
+gunicorn_worker.HEAD_SECONDS = 4.0
+gunicorn_worker.WAIT_SECONDS = 3.0
+gunicorn_worker.GRACE_SECONDS = 4.0
+events.HEARTBEAT_SECONDS = 0.5

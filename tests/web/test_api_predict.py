@@ -86,7 +86,8 @@ def test_a_stream_that_breaks_ends_with_a_problem(
     client: FlaskClient, address: str, predictor: Callable[..., None]
 ) -> None:
     predictor([{"type": "token", "text": "in"}])
-    response = client.post(address, json={"prompt": "what is", "stream": True}, headers=SOON)
+    wait = {"Prefer": "wait=5"}  # for what comes after the first word
+    response = client.post(address, json={"prompt": "what is", "stream": True}, headers=wait)
     *_, (_, last) = events_of(response.text)
     assert (last["type"], last["error"]["status"]) == ("error", 503)
 

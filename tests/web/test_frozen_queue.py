@@ -8,10 +8,11 @@ import redis
 from flask.testing import FlaskClient
 
 from tests.web.answers import TUTORIAL
-from worker.live import QUICK_SECONDS
+from worker.live import QUICK_SECONDS, SKIP_SECONDS
 from worker.settings import Settings
 
 FROZEN_SECONDS = 2.5
+ATTEMPTS = 3  # this machine may stall too; whoever waits for Redis does so every time
 
 
 @pytest.fixture
@@ -37,8 +38,12 @@ def test_accepting_a_job_does_not_wait_for_the_queue(
     client: FlaskClient, freeze: redis.Redis
 ) -> None:
     usual = slowest_submit(client)
-    time.sleep(1.1)  # how many workers there are must be asked again
-    freeze.client_pause(int(FROZEN_SECONDS * 1000))
-    frozen = slowest_submit(client)
-    # Connecting and asking may each run into the short deadline; then nobody asks for a while.
-    assert frozen < 4 * usual + 3 * QUICK_SECONDS
+    for _ in range(ATTEMPTS):
+        time.sleep(SKIP_SECONDS + 0.1)  # how many workers there are must be asked again
+        freeze.client_pause(int(FROZEN_SECONDS * 1000))
+        frozen = slowest_submit(client)
+        # Connecting and asking may each run into the short deadline; then nobody asks for a while.
+        if frozen < 4 * usual + 3 * QUICK_SECONDS:
+            return
+        freeze.ping()
+    pytest.fail(f"{frozen:.2f} s, otherwise {usual:.2f}")
