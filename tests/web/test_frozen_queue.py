@@ -8,11 +8,18 @@ import redis
 from flask.testing import FlaskClient
 
 from tests.web.answers import TUTORIAL
+from worker import live
 from worker.live import QUICK_SECONDS, SKIP_SECONDS
 from worker.settings import Settings
 
 FROZEN_SECONDS = 2.5
 ATTEMPTS = 3  # this machine may stall too; whoever waits for Redis does so every time
+
+
+@pytest.fixture(autouse=True)
+def usual_patience(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the service, where the other tests have more of it."""
+    monkeypatch.setattr(live, "QUICK_SECONDS", QUICK_SECONDS)
 
 
 @pytest.fixture
