@@ -84,13 +84,13 @@ class Desk:
         self._told: list[tuple[Ask, Json]] = []
         self._urgent = False
 
-    def serve(self, linger: float = LINGER_SECONDS) -> None:
+    def serve(self, linger: float | None = None) -> None:
         """Answer until nobody asked for `linger` seconds, or others wait for this worker.
 
         What is not finished then is gone on with at the next call, which is asked for.
         """
         try:
-            self._serve(linger)
+            self._serve(LINGER_SECONDS if linger is None else linger)
         except RedisError as error:
             # Nobody can be answered, and whoever asked has been told so.
             log.warning("Redis does not answer; every question is dropped: %s", error)

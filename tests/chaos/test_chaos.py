@@ -8,7 +8,7 @@ COMMONEST = ["kill -9 training child", "FLUSHALL"]
 
 
 def test_the_commonest_faults_lose_nothing() -> None:
-    problems, text = round_of_faults(seed=1, count=2, seconds=60.0, order=COMMONEST, epochs=20)
+    problems, text = round_of_faults(seed=1, count=2, seconds=60.0, order=COMMONEST, epochs=60)
     assert problems == [], text
 
 

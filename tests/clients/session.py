@@ -138,7 +138,13 @@ def stopping(client: OpenAI, file: str) -> None:
         hyperparameters={"n_epochs": 100_000},
         extra_body={"config": {"training": {"patience": None, "validation_fraction": 0}}},
     )
-    eventually(lambda: client.fine_tuning.jobs.retrieve(job.id).status == "running")
+    # From then on a wish is answered within a step; before, on a slow machine, when it has begun.
+    eventually(
+        lambda: any(
+            "parameters" in event.message for event in client.fine_tuning.jobs.list_events(job.id)
+        )
+    )
+    assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
     if WITH_PAUSES:
         assert client.fine_tuning.jobs.pause(job.id).status == "paused"
         saved = client.fine_tuning.jobs.checkpoints.list(job.id).data[0]

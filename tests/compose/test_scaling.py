@@ -38,7 +38,7 @@ def test_thirty_jobs_over_three_workers_survive_two_kills(deployment: Deployment
     with Client(deployment.url, deployment.key) as client:
         jobs = submit(client, JOBS // 2, CONFIG)
         jobs += submit(client, JOBS - len(jobs), CONFIG)
-        while not any(client.job(job)["state"] == "running" for job in jobs):
+        while len(hosts(client, jobs)) < WORKERS:
             time.sleep(0.2)
         deployment.kill("worker")
         deployment.kill("redis")

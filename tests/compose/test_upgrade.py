@@ -10,13 +10,13 @@ import pytest
 from tests.compose import next_release
 from tests.compose.deployment import BUILD_SECONDS, ROOT, Deployment, docker, has_image
 from tests.compose.test_scaling import PROSE
-from web.client import Client, Json
+from web.client import FINAL, Client, Json
 from worker.database import SCHEMA_REVISION
 
 pytestmark = pytest.mark.timeout(900)
 
 WORKERS = 3
-CONFIG = {"preset": "char", "model": {"hidden_dim": 32, "layers": 1}, "training": {"epochs": 60}}
+CONFIG = {"preset": "char", "model": {"hidden_dim": 32, "layers": 1}, "training": {"epochs": 240}}
 COUNT_MIGRATIONS = """
 import sqlalchemy as sa
 from worker.database import Database
@@ -75,7 +75,8 @@ def begin(client: Client, ours: Deployment) -> list[str]:
         time.sleep(0.1)
     ask(ours, f"jobs/{paused}/pause")
     client.finished(first)
-    while client.job(paused)["state"] != "paused":
+    while (state := client.job(paused)["state"]) != "paused":
+        assert state not in FINAL, state
         time.sleep(0.1)
     return [first, paused, *others]
 

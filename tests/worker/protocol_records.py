@@ -56,6 +56,11 @@ class Records:
         with redis.Redis.from_url(self.backend.settings.effective_redis_url) as client:
             client.flushall()
 
+    def now(self) -> float:
+        """The database's time."""
+        with self.backend.database.reading() as connection:
+            return float(connection.scalar(sa.select(now())) or 0.0)
+
     def rows(self) -> dict[str, Any]:
         with self.backend.database.reading() as connection:
             return {row.id: row for row in connection.execute(sa.select(JOBS))}

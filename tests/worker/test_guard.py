@@ -16,7 +16,7 @@ from worker.guard import Ear, stand_in
 from worker.live import Live
 from worker.records import JobState
 
-PATIENCE = 0.3
+PATIENCE = 1.0
 
 
 def ear(backend: Backend, *, working: bool = False) -> Ear:
@@ -24,8 +24,8 @@ def ear(backend: Backend, *, working: bool = False) -> Ear:
 
 
 def test_a_worker_that_takes_no_messages_is_deaf(backend: Backend) -> None:
-    listener = ear(backend)
     backend.doorbell.ring("train")
+    listener = ear(backend)
     assert not listener.is_deaf()
     eventually(listener.is_deaf)
     listener.heard()

@@ -7,6 +7,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+from tests.processes import eventually
 from tests.worker.conftest import Submit
 from tests.worker.test_leases import claimed, expire, more
 from worker import database, events, jobs, leases, recovery
@@ -22,38 +23,39 @@ def backdate(backend: Backend, column: str, seconds: float) -> None:
         connection.execute(sa.update(database.jobs).values({column: database.now() - seconds}))
 
 
-def messages(backend: Backend) -> int:
-    """Messages in the queue, once those that were just sent have arrived."""
-    time.sleep(0.3)
-    return backend.live.waiting_messages("train")
+def assert_messages(backend: Backend, expected: int) -> None:
+    """So many messages arrive in the queue, and no more."""
+    eventually(lambda: backend.live.waiting_messages("train") == expected)
+    time.sleep(0.1)
+    assert backend.live.waiting_messages("train") == expected
 
 
 def test_a_submit_rings_once(backend: Backend, submit: Submit) -> None:
     submit()
-    assert messages(backend) == 1
+    assert_messages(backend, 1)
     assert recovery.sweep(backend).announced == 0
 
 
 def test_a_wiped_queue_is_filled_again(backend: Backend, submit: Submit, redis_server: str) -> None:
     for _ in range(3):
         submit()
-    messages(backend)
+    assert_messages(backend, 3)
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     assert recovery.sweep(backend).announced == 0  # too early: perhaps they are on their way
     backdate(backend, "notified_at", recovery.FIRST_REMINDER_SECONDS + 1)
     assert recovery.sweep(backend).announced == 3
-    assert messages(backend) == 3
+    assert_messages(backend, 3)
 
 
 def test_a_long_queue_is_not_flooded(backend: Backend, submit: Submit) -> None:
     for _ in range(3):
         submit()
-    messages(backend)
+    assert_messages(backend, 3)
     for _ in range(5):
         backdate(backend, "notified_at", 100_000)
         assert recovery.sweep(backend).announced == 0
-    assert messages(backend) == 3
+    assert_messages(backend, 3)
 
 
 def test_a_lost_worker_is_told_and_its_job_waits_again(backend: Backend, submit: Submit) -> None:
@@ -91,6 +93,7 @@ def test_a_wish_takes_effect_although_the_worker_is_dead(
     dead = claimed(backend)
     assert callable(ask)
     ask(backend, "ann", job.id)
+    backdate(backend, "pending_at", 0)
     assert recovery.sweep(backend).answered == 0  # the worker is given its time
     backdate(backend, "pending_at", recovery.ANSWER_SECONDS + 0.1)
     assert recovery.sweep(backend).answered == 1

@@ -120,14 +120,14 @@ def test_a_cancel_between_turns_leaves_nothing_behind(
         ("time.sleep(30)", 1),
         # Holds the interpreter all the while: no thread of Python's could end it.
         ("re.match('(a+)+$', 'a' * 64 + 'b')", 1),
-        ("[(time.sleep(0.05), fuse.step()) for _ in range(20)]", 0),
+        ("[(time.sleep(0.05), fuse.step()) for _ in range(60)]", 0),
     ],
 )
 def test_a_predictor_that_hangs_ends_itself(work: str, code: int) -> None:
     program = f"""
 import re, time
 from worker.fuse import Fuse
-with Fuse(0.5) as fuse:
+with Fuse(2.0) as fuse:
     {work}
 time.sleep(1)
 """
