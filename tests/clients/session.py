@@ -138,15 +138,14 @@ def stopping(client: OpenAI, file: str) -> None:
         hyperparameters={"n_epochs": 100_000},
         extra_body={"config": {"training": {"patience": None, "validation_fraction": 0}}},
     )
-    # From then on a wish is answered within a step; before, on a slow machine, when it has begun.
-    eventually(
-        lambda: any(
-            "parameters" in event.message for event in client.fine_tuning.jobs.list_events(job.id)
-        )
-    )
-    assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
+
+    def becomes(status: str) -> None:  # at once, or on a busy machine after a while
+        eventually(lambda: client.fine_tuning.jobs.retrieve(job.id).status == status)
+
+    becomes("running")
     if WITH_PAUSES:
-        assert client.fine_tuning.jobs.pause(job.id).status == "paused"
+        assert client.fine_tuning.jobs.pause(job.id).status in ("running", "paused")
+        becomes("paused")
         saved = client.fine_tuning.jobs.checkpoints.list(job.id).data[0]
         assert ":ckpt-step-" in saved.fine_tuned_model_checkpoint
         answer = client.completions.create(
@@ -155,7 +154,8 @@ def stopping(client: OpenAI, file: str) -> None:
         assert answer.usage.prompt_tokens == 5  # what comes of it depends on when it was paused
         assert client.fine_tuning.jobs.resume(job.id).status in ("queued", "running")
         refused(openai.BadRequestError, lambda: client.fine_tuning.jobs.resume(job.id))
-    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    assert client.fine_tuning.jobs.cancel(job.id).status in ("running", "cancelled")
+    becomes("cancelled")
     error = refused(openai.BadRequestError, lambda: client.fine_tuning.jobs.cancel(job.id))
     assert "already cancelled" in error.message
 
