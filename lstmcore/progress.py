@@ -6,8 +6,8 @@ decides as one that ran through. The one exception, a time limit, is turned into
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# The speed is measured for so many steps and for so much of a time limit: the first moments of a
-# machine are its fastest, and a few steps are soon disturbed.
+# The speed is measured for so many steps and for so much of a time limit: a few steps are soon
+# disturbed, and the first moments of a program are not like the rest.
 TIMED_STEPS = 20
 TIMED_SHARE = 0.02
 MOST_TIMED_SHARE = 0.1  # which is enough however few the steps
