@@ -220,9 +220,12 @@ def test_a_time_limit_becomes_a_number_of_steps_once(tmp_path: Path) -> None:
     trainer = Trainer.start(settings, TEXT)
     path = tmp_path / "timed.safetensors"
     for item in trainer.run():
-        if isinstance(item, Evaluated):  # nothing is evaluated before the end is known
+        if isinstance(item, Evaluated):
             break
     trainer.save(path)
+    assert load_checkpoint(
+        path
+    ).state.progress.timed  # nothing is evaluated before the end is known
     planned = trainer.total_steps
     assert planned < 10_000
     resumed = Trainer.resume(path, TEXT)

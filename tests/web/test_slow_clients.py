@@ -50,7 +50,7 @@ class Server:
 
     def answers(self) -> bool:
         """Whether somebody else is served meanwhile."""
-        return httpx.get(f"{self.url}/healthz", timeout=PATIENCE_SECONDS).status_code == 200
+        return httpx.get(f"{self.url}/healthz", timeout=10).status_code == 200
 
 
 @pytest.fixture(scope="module")

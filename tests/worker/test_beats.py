@@ -46,10 +46,10 @@ def test_only_the_silent_child_is_ended() -> None:
 
 def test_a_lease_without_steps_is_not_kept(backend: Backend, submit: Submit) -> None:
     submit()
-    hurried = backend.settings.model_copy(update={"lease_seconds": 3.0, "hang_seconds": 1.5})
+    hurried = backend.settings.model_copy(update={"lease_seconds": 4.0, "hang_seconds": 2.0})
     short = replace(backend, settings=hurried)
     with LeaseKeeper(short, claimed(short), "worker") as keeper:
-        for _ in range(40):  # longer than the lease
+        for _ in range(25):  # longer than it may hang, shorter than the lease
             time.sleep(0.1)
             assert not keeper.should_stop
         eventually(lambda: keeper.lost)

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ from worker.slices import SliceRunner
 from worker.store import ArtifactStore
 from worker.verification import verify
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "preset": "word",
     "model": {"embed_dim": 8, "hidden_dim": 8, "dropout": 0.2},
     "training": {"epochs": 60, "batch_size": 2, "bptt": 4, "patience": None},

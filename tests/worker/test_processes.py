@@ -159,14 +159,14 @@ def test_pause_resume_and_cancel_take_effect_soon_and_keep_a_model(
 ) -> None:
     job_id = started(client, tmp_path / "text.txt")
     jobs.pause(records, OWNER, job_id)
-    eventually(lambda: client.job(job_id)["state"] == "paused")
+    eventually(lambda: client.job(job_id)["state"] == "paused", seconds=10)
     step = client.job(job_id)["progress"]["step"]
     time.sleep(1.0)
     assert client.job(job_id)["progress"]["step"] == step
     jobs.resume(records, OWNER, job_id)
     eventually(lambda: client.job(job_id)["progress"]["step"] > step)
     jobs.cancel(records, OWNER, job_id)
-    eventually(lambda: client.job(job_id)["state"] == "cancelled")
+    eventually(lambda: client.job(job_id)["state"] == "cancelled", seconds=10)
     model = client.job(job_id)["result"]["model"]
     (result,) = client.predict(model, ["the cat"], {"max_tokens": 3, "seed": 1})
     assert result["completions"][0]["text"]

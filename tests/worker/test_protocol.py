@@ -317,11 +317,10 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def positions_have_no_gaps(self) -> None:
-        line: list[str] = []
         while True:
+            line = self.records.line()
             shown = [job for owner in OWNERS for job in jobs.list_page(self.backend, owner).data]
-            before, line = line, self.records.line()
-            if before == line:  # nobody's wait has ended while we looked
+            if self.records.line() == line:  # nobody's wait has ended while we looked
                 break
         waiting = {row.id for row in self.records.rows().values() if row.state == JobState.QUEUED}
         for job in shown:

@@ -26,7 +26,7 @@ def backdate(backend: Backend, column: str, seconds: float) -> None:
 def assert_messages(backend: Backend, expected: int) -> None:
     """So many messages arrive in the queue, and no more."""
     eventually(lambda: backend.live.waiting_messages("train") == expected)
-    time.sleep(0.1)
+    time.sleep(0.3)
     assert backend.live.waiting_messages("train") == expected
 
 

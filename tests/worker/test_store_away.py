@@ -41,11 +41,11 @@ def line() -> Iterator[Line]:
 def far(
     backend: Backend, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Backend]:
-    """The backend with its artifacts behind that line, slices of a second, a lease of four."""
+    """The backend with its artifacts behind that line, slices of a second, a lease of two."""
     speak_s3(monkeypatch, f"http://127.0.0.1:{line.port}")
     monkeypatch.setattr(store_module, "REQUEST_SECONDS", 2)
     monkeypatch.setattr(store_module, "RETRY_SECONDS", 1)
-    quick = {"slice_seconds": 0.6, "lease_seconds": 4.0}
+    quick = {"slice_seconds": 0.6, "lease_seconds": 2.0}
     settings: Settings = backend.settings.model_copy(update=quick)
     store = ArtifactStore(f"s3://{BUCKET}/{tmp_path.name}")
     yield replace(backend, settings=settings, store=store)
@@ -55,7 +55,7 @@ def far(
 @pytest.fixture
 def job(far: Backend) -> Job:
     text = datasets.create(far, "ann", name="text", data=TEXT, layout="text")
-    endless = CONFIG | {"training": CONFIG["training"] | {"epochs": 6000}}  # type: ignore[operator]
+    endless = CONFIG | {"training": CONFIG["training"] | {"epochs": 6000}}
     return submissions.submit_train(far, "ann", name="text", dataset=text.id, config=endless)
 
 
