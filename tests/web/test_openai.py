@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.processes import eventually
 from tests.web.answers import TUTORIAL
+from tests.worker.test_leases import more
 from web import create_app
 from web.places import Places
 from worker import leases
@@ -287,6 +290,25 @@ def test_a_cancel_is_answered_at_once_where_nobody_may_wait_any_more(
         pass
     response = client.post(f"{JOBS}/{job}/cancel", **EMPTY_JSON)
     assert (response.status_code, response.json["status"]) == (200, "running")
+
+
+def test_a_cancel_is_answered_when_the_worker_has_stopped(
+    client: FlaskClient, backend: Backend, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["web.openai.jobs"], "SETTLE_SECONDS", 60.0)
+    job = create(client, file)["id"]
+    claim = leases.claim(backend, "train", "worker")
+    assert claim is not None
+
+    def stop() -> None:
+        eventually(lambda: leases.wanted(backend, claim) == "cancel")
+        leases.publish(backend, claim, more())
+
+    worker = threading.Thread(target=stop)
+    worker.start()
+    response = client.post(f"{JOBS}/{job}/cancel", **EMPTY_JSON)
+    worker.join()
+    assert (response.status_code, response.json["status"]) == (200, "cancelled")
 
 
 def test_a_repeated_create_starts_one_job(client: FlaskClient, file: str) -> None:
